@@ -1,0 +1,167 @@
+"""Every error that decider raises.
+
+    DeciderError
+      SpecError             the spec or the schema is wrong: file, line, column, field, remedy
+      InputError            the input of one row does not fit: row, field
+      EngineError           an engine gave no usable answer
+        EngineUnavailable   not this time: timeout, connection, 429, 5xx; asked again
+        EngineRejected      never like this: auth, quota, unknown model, bad request
+        DeadlineExceeded    the time allowed for the decision is over
+        BudgetExceeded      the next attempt would cost more than is allowed
+      InvalidDecision       the engine answered, but no reply ever fitted the schema
+      Undecided             the output that is read is not there: refused or filtered
+      ModelError            a model folder is damaged, foreign, or of another task
+      DataError             a dataset file or row is wrong: file, row
+
+Misuse of the API stays `TypeError` and `ValueError`; a missing extra is an `ImportError` that names it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+__all__ = [
+    "BudgetExceeded",
+    "DataError",
+    "DeadlineExceeded",
+    "DeciderError",
+    "EngineError",
+    "EngineRejected",
+    "EngineUnavailable",
+    "InputError",
+    "InvalidDecision",
+    "ModelError",
+    "SpecError",
+    "Undecided",
+]
+
+Reason = Literal["auth", "quota", "model", "request"]
+
+
+class DeciderError(Exception):
+    """The base of every error that decider raises on purpose."""
+
+
+class SpecError(DeciderError):
+    """A mistake in a spec or in its schema, with the place and what to write instead.
+
+    `also` holds further mistakes found in the same reading, in the order of their places; `str()` shows all of them,
+    one a line.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str | None = None,
+        line: int | None = None,
+        column: int | None = None,
+        field: str | None = None,
+        remedy: str | None = None,
+        also: tuple[SpecError, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.file = file
+        self.line = line
+        self.column = column
+        self.field = field
+        self.remedy = remedy
+        self.also = also
+
+    def __str__(self) -> str:
+        return "\n".join(error.sentence for error in (self, *self.also))
+
+    def with_also(self, also: tuple[SpecError, ...]) -> SpecError:
+        """Return the same mistake with further ones behind it."""
+        return SpecError(
+            self.message,
+            file=self.file,
+            line=self.line,
+            column=self.column,
+            field=self.field,
+            remedy=self.remedy,
+            also=(*self.also, *also),
+        )
+
+    @property
+    def sentence(self) -> str:
+        """This mistake alone, as `file:line:column: field: message; remedy`."""
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+        head = ": ".join(part for part in (place, self.field, self.message) if part)
+        return f"{head}; {self.remedy}" if self.remedy else head
+
+
+class InputError(DeciderError):
+    """The input of one row does not fit what the task decides on."""
+
+    def __init__(self, message: str, *, row: str | None = None, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.row = row
+        self.field = field
+
+    def __str__(self) -> str:
+        row = None if self.row is None else f"row {self.row}"
+        return ": ".join(part for part in (row, self.field, self.message) if part)
+
+
+class EngineError(DeciderError):
+    """An engine gave no usable answer."""
+
+    retryable: ClassVar[bool] = False
+
+
+class EngineUnavailable(EngineError):
+    """The engine did not answer this time: timeout, connection, 429 or 5xx; it is asked again.
+
+    `retry_after` is in seconds, as the endpoint asked, or None.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class EngineRejected(EngineError):
+    """The engine will never answer this request: auth, quota, unknown model or a bad request."""
+
+    def __init__(self, message: str, *, reason: Reason) -> None:
+        super().__init__(message)
+        self.reason: Reason = reason
+
+
+class DeadlineExceeded(EngineError):
+    """The time that the spec allows for one decision is over."""
+
+
+class BudgetExceeded(EngineError):
+    """The next attempt would cost more than the spec allows."""
+
+
+class InvalidDecision(DeciderError):
+    """The engine answered, but no reply ever fitted the schema."""
+
+
+class Undecided(DeciderError):
+    """The output of a decision that has none was read: the engine refused, or a filter stepped in."""
+
+
+class ModelError(DeciderError):
+    """A model folder is damaged, foreign, or made for another task."""
+
+
+class DataError(DeciderError):
+    """A dataset file or one of its rows is wrong."""
+
+    def __init__(self, message: str, *, file: str | None = None, row: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.file = file
+        self.row = row
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.row) if part is not None)
+        return f"{place}: {self.message}" if place else self.message
