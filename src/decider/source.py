@@ -1,0 +1,105 @@
+"""What a spec may name outside itself: files in its own folder, and classes in them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import BaseModel
+
+from decider.errors import SpecError
+from decider.spec import Document
+
+Key = tuple[str | int, ...]
+
+_CLASS = re.compile(r"(?P<file>[^:]+\.py):(?P<name>[A-Za-z_][A-Za-z0-9_]*)")
+_PREFIX = "decider_schema_"
+
+
+@dataclass(slots=True, kw_only=True)
+class Source:
+    """Loads classes from files beside a spec; `files` lists what it read."""
+
+    folder: Path
+    allow_code: bool
+    files: list[Path] = field(default_factory=list)
+
+    def load(self, reference: str, document: Document, key: Key) -> type[BaseModel]:
+        """Return the Pydantic model that `file.py:Class` names; raises `SpecError`, and runs nothing but that file."""
+        match = _CLASS.fullmatch(reference)
+        if match is None:
+            remedy = "write it as schema.py:Ticket, a class in a file beside the spec"
+            raise document.error(f"{reference!r} does not name a class in a file", key, remedy=remedy)
+        path = confined(self.folder, match["file"], document, key)
+        if not path.is_file():
+            raise document.error(f"there is no file {match['file']!r} beside the spec", key, remedy=f"looked for {path}")
+        if not self.allow_code:
+            remedy = "this spec was loaded with allow_code=False; pass output=, or declare the fields inline"
+            raise document.error(f"{reference!r} would run {match['file']}", key, remedy=remedy)
+        self.files.append(path)
+        module = _module(path, document, key)
+        found = getattr(module, match["name"], None)
+        if not (isinstance(found, type) and issubclass(found, BaseModel)):
+            names = [name for name, one in vars(module).items() if _is_schema(one, module)]
+            remedy = f"its models: {', '.join(names)}" if names else "define a class with BaseModel as its base there"
+            raise document.error(f"{match['file']} has no Pydantic model {match['name']!r}", key, remedy=remedy)
+        return found
+
+
+def confined(folder: Path, path: str, document: Document, key: Key) -> Path:
+    """Return `path` below `folder`, links resolved; raises `SpecError` where it is absolute or leads out."""
+    root = folder.resolve()
+    resolved = (root / path).resolve()
+    if Path(path).is_absolute() or not resolved.is_relative_to(root):
+        remedy = f"paths are relative to the spec's folder and stay inside it ({root})"
+        raise document.error(f"{path!r} leads out of the spec's folder", key, remedy=remedy)
+    return resolved
+
+
+def reference_to(model: type[BaseModel], folder: Path) -> str | None:
+    """Return how a spec in `folder` names a class, or None where its file does not stand there."""
+    file = getattr(sys.modules.get(model.__module__), "__file__", None)
+    if file is None or model.__qualname__ != model.__name__:
+        return None
+    path, root = Path(file).resolve(), folder.resolve()
+    return f"{path.relative_to(root).as_posix()}:{model.__name__}" if path.is_relative_to(root) else None
+
+
+def _module(path: Path, document: Document, key: Key) -> ModuleType:
+    """The module of a file: the one already imported from it, or else the file, run once for each content."""
+    content = path.read_bytes()
+    name = f"{_PREFIX}{hashlib.sha256(bytes(path) + content).hexdigest()[:16]}"
+    for module in [sys.modules.get(name), *sys.modules.values()]:
+        file = getattr(module, "__file__", None)
+        ours = module is not None and module.__name__.startswith(_PREFIX)
+        if module is not None and isinstance(file, str) and Path(file) == path and (not ours or module.__name__ == name):
+            return module
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    sys.modules[name] = module  # pydantic looks up forward references there
+    try:
+        exec(compile(content, str(path), "exec"), module.__dict__)  # noqa: S102  # a spec is code, as the docs say
+    except Exception as error:
+        del sys.modules[name]
+        raise _failed(path, error, document, key) from error
+    return module
+
+
+def _failed(path: Path, error: Exception, document: Document, key: Key) -> SpecError:
+    line: Any = getattr(error, "lineno", None)
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    place = path.name if line is None else f"{path.name}, line {line}"
+    return document.error(f"running {place} failed: {type(error).__name__}: {error}", key, remedy="mend that file first")
+
+
+def _is_schema(found: Any, module: ModuleType) -> bool:
+    return isinstance(found, type) and issubclass(found, BaseModel) and found.__module__ == module.__name__

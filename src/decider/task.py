@@ -1,0 +1,414 @@
+"""`Task`: schema and spec, loaded and checked together, with the place of every key kept for later mistakes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError, to_json
+
+from decider.decision import Example, Input
+from decider.errors import InputError, SpecError
+from decider.schema import (
+    Field,
+    Inline,
+    Option,
+    fields_of,
+    fingerprint,
+    has_validators,
+    inline_of,
+    inputs_of,
+    model_of,
+    nest,
+)
+from decider.source import Source, confined, reference_to
+from decider.spec import Document, check, from_keywords, read
+
+if TYPE_CHECKING:
+    from decider.spec import InlineField, Spec
+
+S = TypeVar("S", bound=BaseModel)
+
+_DECLARED = {"output", "input", "fields", "format"}
+"""Keys that say how the schema is declared; two tasks are the same whichever way that was."""
+
+
+class Task(Generic[S]):
+    """What is to be decided: an output schema, perhaps an input schema, and the spec's settings.
+
+    Made in Python with the spec's keys as keywords, or with `Task.load` from a file; both give the same task. Raises
+    `SpecError` for any mistake. A task does not change.
+    """
+
+    def __init__(
+        self,
+        output: type[S],
+        *,
+        name: str,
+        instructions: str = "",
+        input: type[BaseModel] | Mapping[str, Any] | None = None,  # noqa: A002  # the spec's word
+        folder: str | Path | None = None,
+        **keys: Any,
+    ) -> None:
+        given = {"name": name, "instructions": instructions or None, **keys}
+        inputs: type[BaseModel] | None = None
+        if isinstance(input, type):
+            inputs = input
+        elif input is not None:
+            given["input"] = input
+        document = from_keywords(given)
+        self._assemble(output, inputs, check(document), document, None if folder is None else Path(folder))
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        output: type[S] | None = None,
+        set: Mapping[str, Any] | None = None,  # noqa: A002  # the word of the command line
+        allow_code: bool = True,
+    ) -> Task[S]:
+        """Load a spec; `output` types the task and takes the place of the spec's own `output:`.
+
+        A spec is code to whoever loads it: `output: schema.py:Ticket` runs that file. `allow_code=False` refuses
+        that, and any key but OpenAI's own for OpenAI's own host.
+        """
+        document = read(Path(path))
+        if set:
+            document = document.with_set(set)
+        spec = check(document)
+        folder = Path(path).resolve().parent
+        source = Source(folder=folder, allow_code=allow_code)
+        if not allow_code:
+            _refuse_keys(spec, document)
+        task = cls.__new__(cls)
+        model: Any = output or _output(spec, document, source)
+        inputs = source.load(spec.input, document, ("input",)) if isinstance(spec.input, str) else None
+        files = (Path(path).resolve(), *source.files)
+        task._assemble(model, inputs, spec, document, folder, files, declared=bool(output or spec.output))
+        return task
+
+    def _assemble(
+        self,
+        output: type[S],
+        inputs: type[BaseModel] | None,
+        spec: Spec,
+        document: Document,
+        folder: Path | None,
+        files: tuple[Path, ...] = (),
+        *,
+        declared: bool = True,
+    ) -> None:
+        if not (isinstance(output, type) and issubclass(output, BaseModel)):
+            raise TypeError(f"the output schema must be a Pydantic model, not {output!r}")
+        self.output = output
+        self.input = inputs or _inline_input(spec, document)
+        self.spec = spec
+        self.folder = folder
+        self._document = document
+        self.name = spec.name
+        self.version = spec.version
+        self.instructions = spec.instructions.strip()
+        self.fields = _described(output, spec, document, declared)
+        self.inputs = () if self.input is None else inputs_of(self.input)
+        self.has_validators = has_validators(output)
+        self.schema_fingerprint = fingerprint(self.fields)
+        self._only_text = _only_text(self.inputs)
+        settings = spec.prompt.examples
+        examples_file = None if settings is None else self.resolve(settings.file, ("prompt", "examples", "file"))
+        self._files = files if examples_file is None else (*files, examples_file)
+        self.examples = () if examples_file is None else self._read_examples(examples_file)
+        self.prompt_fingerprint = self._prompt_fingerprint()
+
+    def encode(self, x: Any, *, row: str | None = None) -> Input:
+        """Return the canonical input: a text, or the input schema's values as JSON has them.
+
+        `x` is a text, a mapping, or an instance of the input schema. Raises `InputError`, naming the row and the field.
+        """
+        value = self._text(x, row) if self.input is None else self._values(x, row)
+        try:
+            to_json(value)
+        except PydanticSerializationError as error:
+            raise InputError(f"holds half a character (a lone surrogate): {error}; decode it again", row=row) from error
+        texts = [value] if isinstance(value, str) else value.values()
+        if all(text is None or (isinstance(text, str) and not text.strip()) for text in texts):
+            raise InputError("the input is empty", row=row)
+        return value
+
+    def validate(self, record: Mapping[str, Any]) -> S:
+        """Return the user's model of a whole record in JSON types; raises `pydantic.ValidationError`.
+
+        Strict: `"3"` is no integer, a field nobody declared is refused, and so are NaN and infinity.
+        """
+        text = to_json(record, inf_nan_mode="strings")
+        return self.output.model_validate_json(text, strict=True, by_alias=False, by_name=True, extra="forbid")
+
+    def mistake(
+        self, message: str, path: tuple[str | int, ...], *, field: str | None = None, remedy: str | None = None
+    ) -> SpecError:
+        """Return the error for a key of the spec that turns out wrong later, with its place."""
+        error = self._document.error(message, path, remedy=remedy)
+        return error if field is None else _with_field(error, field)
+
+    def resolve(self, path: str, key: tuple[str | int, ...] = ()) -> Path:
+        """Return a path of the spec as an absolute one; raises `SpecError` where it leaves the spec's folder.
+
+        A task made in Python without a folder takes paths from the working directory, and any path.
+        """
+        if self.folder is None:
+            return Path(path).resolve()
+        return confined(self.folder, path, self._document, key)
+
+    def stamp(self) -> tuple[tuple[str, int, int], ...]:
+        """Return name, time and size of every file that the task was loaded from: it changes when they do."""
+        found = []
+        for file in self._files:
+            try:
+                stat = file.stat()
+            except OSError:
+                found.append((str(file), 0, -1))
+            else:
+                found.append((str(file), stat.st_mtime_ns, stat.st_size))
+        return tuple(found)
+
+    def save(self, path: str | Path) -> None:
+        """Write the task as a spec file; raises `SpecError` where its schema can stand neither inline nor beside it."""
+        target = Path(path)
+        text = yaml.safe_dump(self._declaration(target), sort_keys=False, allow_unicode=True, width=100)
+        aside = target.with_name(f".{target.name}.{os.getpid()}")
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(target)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Task):
+            return NotImplemented
+        return self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self.prompt_fingerprint)
+
+    def __repr__(self) -> str:
+        return f"Task({self.name!r}, version={self.version}, fields={[field.path for field in self.fields]})"
+
+    def _identity(self) -> tuple[Any, ...]:
+        settings = self.spec.model_dump(mode="json", exclude=_DECLARED | {"instructions"}, by_alias=True)
+        return (self.prompt_fingerprint, self.inputs, settings)
+
+    def _declaration(self, target: Path) -> dict[str, Any]:
+        """The whole spec as plain data, its schemas named in files beside it or written out."""
+        settings = self.spec.model_dump(mode="json", exclude=_DECLARED, exclude_unset=True, by_alias=True)
+        said: dict[str, Any] = {"name": self.name, "version": self.version}
+        reference = reference_to(self.output, target.parent)
+        if reference is not None:
+            said["output"] = reference
+        if self.input is not None:
+            said["input"] = reference_to(self.input, target.parent) or inline_of(inputs_of(self.input), self.input)
+        if reference is None:
+            said["fields"] = inline_of(self.fields, self.output)
+        elif self.spec.fields:
+            said["fields"] = self.spec.model_dump(mode="json", include={"fields"}, exclude_unset=True)["fields"]
+        return {**said, **settings}
+
+    def _text(self, x: Any, row: str | None) -> str:
+        if isinstance(x, Mapping) and set(x) == {"text"}:
+            x = x["text"]
+        if isinstance(x, str):
+            return x
+        found = "nothing" if x is None else f"a {type(x).__name__}"
+        raise InputError(f"this task decides one text, and was given {found}; or declare `input:` in the spec", row=row)
+
+    def _values(self, x: Any, row: str | None) -> dict[str, Any]:
+        assert self.input is not None  # noqa: S101  # `encode` asks only then
+        if isinstance(x, str) and self._only_text is not None:
+            x = nest({self._only_text: x})
+        if isinstance(x, self.input):
+            return x.model_dump(mode="json", by_alias=False)
+        if not isinstance(x, Mapping):
+            names = ", ".join(field.path for field in self.inputs)
+            raise InputError(f"expected the fields {names}, and found a {type(x).__name__}", row=row)
+        try:
+            checked = self.input.model_validate(x, by_alias=False, by_name=True, extra="forbid")
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            path = ".".join(str(part) for part in first["loc"])
+            raise InputError(_said(first), row=row, field=path) from error
+        return checked.model_dump(mode="json", by_alias=False)
+
+    def _read_examples(self, file: Path) -> tuple[Example, ...]:
+        """Every few-shot example, each checked against both schemas."""
+        try:
+            lines = file.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise self.mistake(f"cannot read {file.name!r}: {error}", ("prompt", "examples", "file")) from error
+        return tuple(self._example(line, file, n) for n, line in enumerate(lines, 1) if line.strip())
+
+    def _example(self, line: str, file: Path, n: int) -> Example:
+        remedy = 'an example is one line: {"input": …, "output": {…}}, and its output fits the schema'
+        try:
+            row = _ExampleRow.model_validate_json(line)
+            output = self.validate(row.output)
+            return Example(input=self.encode(row.input), output=output.model_dump(mode="json", by_alias=False))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            path = ".".join(str(part) for part in first["loc"])
+            raise SpecError(_said(first), file=str(file), line=n, field=path or None, remedy=remedy) from error
+        except InputError as error:
+            raise SpecError(str(error), file=str(file), line=n, remedy=remedy) from error
+
+    def _prompt_fingerprint(self) -> str:
+        settings = self.spec.prompt.examples
+        parts = [
+            self.name,
+            self.version,
+            self.schema_fingerprint,
+            self.instructions,
+            [[field.path, field.description, [option.description for option in field.options]] for field in self.fields],
+            [[example.input, example.output] for example in self.examples],
+            None if settings is None else [settings.count, settings.select],
+        ]
+        return hashlib.sha256(to_json(parts)).hexdigest()
+
+
+class _ExampleRow(BaseModel, extra="forbid"):
+    """One line of an examples file."""
+
+    input: str | dict[str, Any]
+    output: dict[str, Any]
+    id: str | int | None = None
+    source: str | None = None
+    split: str | None = None
+
+
+def _said(detail: Mapping[str, Any]) -> str:
+    found = repr(detail["input"])
+    return f"{detail['msg']} (found {found if len(found) < 80 else found[:79] + '…'})"
+
+
+def _output(spec: Spec, document: Document, source: Source) -> type[BaseModel]:
+    """The output model as the spec declares it: a class in a file, or inline fields."""
+    if spec.output is not None:
+        return source.load(spec.output, document, ("output",))
+    if not spec.fields:
+        raise document.error(
+            "the spec declares nothing to decide",
+            (),
+            remedy="add `fields:` (such as  team: {options: [billing, technical]}), or output: schema.py:Class",
+        )
+    return _model("Output", spec.fields, document, "fields")
+
+
+def _inline_input(spec: Spec, document: Document) -> type[BaseModel] | None:
+    if spec.input is None or isinstance(spec.input, str):
+        return None
+    return _model("Input", spec.input, document, "input")
+
+
+def _model(name: str, fields: Mapping[str, InlineField], document: Document, key: str) -> type[BaseModel]:
+    try:
+        return model_of(name, {path: _inline(path, one, document, key) for path, one in fields.items()})
+    except SpecError as error:
+        raise _placed(error, document, (key, error.field or "")) from error
+
+
+def _inline(path: str, one: InlineField, document: Document, key: str) -> Inline:
+    kind = one.kind
+    if kind is None:
+        raise document.error("has neither a type nor options", (key, path), remedy="give it options: [a, b], or a type")
+    whole = kind in ("scale", "integer")
+    options = tuple(
+        Option(value=_level(value, document, (key, path, "options")) if whole else value, description=text)
+        for value, text in one.options
+    )
+    return Inline(
+        type=kind, description=one.description, options=options, low=one.min, high=one.max, optional=one.optional
+    )
+
+
+def _level(value: Any, document: Document, key: tuple[str | int, ...]) -> int:
+    try:
+        return int(value)
+    except ValueError as error:
+        raise document.error(f"the level {value!r} is not an integer", key, remedy="number the levels: 1, 2, 3") from error
+
+
+def _described(output: type[BaseModel], spec: Spec, document: Document, declared: bool) -> tuple[Field, ...]:
+    """The fields of the output, with what the spec adds in words; `declared` says that a class declares them."""
+    try:
+        fields = fields_of(output)
+    except SpecError as error:
+        raise _placed(error, document, ("output",) if declared else ("fields", error.field or "")) from error
+    said = spec.fields
+    paths = [field.path for field in fields]
+    for path in said:
+        if path not in paths:
+            close = get_close_matches(path, paths, 1)
+            remedy = f"did you mean {close[0]!r}?" if close else f"the schema has: {', '.join(paths)}"
+            raise document.error(f"{output.__name__} has no field {path!r}", ("fields", path), remedy=remedy)
+    return tuple(
+        _worded(field, said[field.path], document, declared) if field.path in said else field for field in fields
+    )
+
+
+def _worded(field: Field, said: InlineField, document: Document, declared: bool) -> Field:
+    """A field with the words of the spec; where a class has `declared` it, the spec may say nothing else about it."""
+    key = ("fields", field.path)
+    if declared:
+        for name in ("type", "min", "max", "optional"):
+            if name in said.model_fields_set:
+                raise document.error("is decided by the schema", (*key, name), remedy=f"remove `{name}` here")
+    texts = {str(value): text for value, text in said.options}
+    known = {str(option.value): option for option in field.options}
+    for text in texts:
+        if text not in known:
+            close = get_close_matches(text, known, 1)
+            remedy = f"did you mean {close[0]!r}?" if close else f"its options: {', '.join(known)}"
+            raise document.error(f"{text!r} is not one of its options", (*key, "options"), remedy=remedy)
+    options = [
+        Option(value=option.value, description=texts.get(str(option.value)) or option.description)
+        for option in field.options
+    ]
+    return Field(
+        path=field.path,
+        kind=field.kind,
+        options=tuple(options),
+        optional=field.optional,
+        description=said.description or field.description,
+        strict=field.strict,
+    )
+
+
+def _only_text(inputs: Sequence[Field]) -> str | None:
+    """The one text field that a bare text can fill, where every other field may be missing."""
+    texts = [field.path for field in inputs if field.kind == "text" and not field.optional]
+    needed = [field for field in inputs if not field.optional]
+    return texts[0] if len(texts) == 1 and len(needed) == 1 else None
+
+
+def _placed(error: SpecError, document: Document, key: tuple[str | int, ...]) -> SpecError:
+    if error.file is not None or error.line is not None:
+        return error
+    placed = document.error(error.message, key, remedy=error.remedy)
+    return _with_field(placed, error.field) if error.field else placed
+
+
+def _with_field(error: SpecError, field: str) -> SpecError:
+    return SpecError(
+        error.message, file=error.file, line=error.line, column=error.column, field=field, remedy=error.remedy
+    )
+
+
+def _refuse_keys(spec: Spec, document: Document) -> None:
+    prompt = spec.prompt
+    own_host = prompt.base_url is None or prompt.base_url.startswith("https://api.openai.com/")
+    if prompt.api_key_env is not None and (prompt.api_key_env != "OPENAI_API_KEY" or not own_host):
+        raise document.error(
+            f"would send {prompt.api_key_env} to {prompt.base_url or 'OpenAI'}",
+            ("prompt", "api_key_env"),
+            remedy="this spec was loaded with allow_code=False, which sends only OPENAI_API_KEY, and only to OpenAI",
+        )
