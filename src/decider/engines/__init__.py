@@ -1,0 +1,1 @@
+"""What answers one request: each engine knows nothing of retries, caches, logs or other engines."""

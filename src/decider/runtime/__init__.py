@@ -1,0 +1,1 @@
+"""What surrounds one step that goes to an endpoint."""
