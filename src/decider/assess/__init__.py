@@ -1,0 +1,1 @@
+"""Measuring: what a Decider gets right, how surely, and how fast."""

@@ -1,0 +1,79 @@
+"""A report as one self-contained page; whatever the user wrote stands in it as escaped text alone."""
+
+from __future__ import annotations
+
+import os
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from decider.assess.evaluate import Report
+
+_WIDTH = 220
+_HEIGHT = 14
+
+
+def write_html(report: Report, path: str | Path) -> None:
+    """Write `report` as a page that needs nothing beside itself; the file is old or new, never half of it."""
+    target = Path(path)
+    aside = target.with_name(f".{target.name}.{os.getpid()}")
+    aside.write_text(render_html(report), encoding="utf-8")
+    aside.replace(target)
+
+
+def render_html(report: Report) -> str:
+    """Return the page of a report."""
+    template = Template((files("decider.assess") / "templates" / "report.html").read_text(encoding="utf-8"))
+    joint, latency = report.joint, report.latency_ms
+    rows = [_row(path, one.accuracy, one.low, one.high, one.macro_f1, one.ece) for path, one in report.fields.items()]
+    rows.append(_row("whole record", joint.accuracy, joint.low, joint.high, None, report.ece, whole=True))
+    return template.substitute(
+        title=escape(f"{report.task}: {report.mode}"),
+        under=escape(f"Answered by {report.engine} {report.model}, compared with the true outputs of {report.n} rows."),
+        joint=_percent(joint.accuracy),
+        joint_range=f"{_percent(joint.low)} to {_percent(joint.high)}",
+        p50=f"{latency['p50']:.2f} ms",
+        p95=f"{latency['p95']:.2f} ms",
+        rows=str(report.n),
+        failed=str(report.failed),
+        ece=_number(report.ece),
+        body="\n".join(rows),
+        footer=escape(_footer(report)),
+    )
+
+
+def _row(
+    name: str, share: float, low: float, high: float, f1: float | None, ece: float | None, *, whole: bool = False
+) -> str:
+    cells = (escape(name), _percent(share), _picture(name, share, low, high), _number(f1), _number(ece))
+    opening = '<tr class="whole">' if whole else "<tr>"
+    return opening + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _picture(name: str, share: float, low: float, high: float) -> str:
+    """The interval as a bar with a mark at the share, and the same in words for who cannot see it."""
+    said = escape(f"{name}: {_percent(share)}, between {_percent(low)} and {_percent(high)}", quote=True)
+    middle, thick = _HEIGHT / 2, 6
+    return (
+        f'<svg width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-label="{said}"><title>{said}</title>'
+        f'<rect class="track" x="0" y="{middle - 1}" width="{_WIDTH}" height="2" rx="1"/>'
+        f'<rect class="range" x="{low * _WIDTH:.1f}" y="{middle - thick / 2}" '
+        f'width="{max(1.0, (high - low) * _WIDTH):.1f}" height="{thick}" rx="3"/>'
+        f'<rect class="point" x="{min(share * _WIDTH, _WIDTH - 3):.1f}" y="0" width="3" height="{_HEIGHT}" rx="1"/></svg>'
+    )
+
+
+def _footer(report: Report) -> str:
+    said = "A record is right when every closed field is. Intervals are Wilson's, at 95 %."
+    if report.left_out:
+        said += f" Open fields are decided and not compared: {', '.join(report.left_out)}."
+    return said
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.1f} %"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,62 @@
+"""Where the command line writes: results on stdout, progress and notes on stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from decider.assess.evaluate import Progress as Told
+
+results = Console()
+notes = Console(stderr=True)
+
+SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec file.", show_default=False)]
+DataPath = Annotated[Path, typer.Argument(metavar="DATA", help="Rows with their true outputs: .jsonl or .csv.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the spec for this call; may be repeated."),
+]
+ModeOption = Annotated[
+    str | None, typer.Option("--mode", metavar="MODE", help="prompt or finetuned, in place of the spec's own.")
+]
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON value on a line of its own."""
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def parse_sets(pairs: list[str] | None) -> Mapping[str, str]:
+    """Turn `["prompt.model=x"]` into a mapping; a pair without `=` is a usage error."""
+    found = {}
+    for pair in pairs or []:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{pair!r} is not KEY=VALUE, such as prompt.base_url=http://127.0.0.1:8080/v1")
+        found[key] = value
+    return found
+
+
+@contextmanager
+def row_progress(label: str, *, quiet: bool) -> Iterator[Told | None]:
+    """Show a bar on stderr while rows are done; nothing where nobody looks."""
+    if quiet or not notes.is_terminal:
+        yield None
+        return
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=notes, transient=True) as bar:
+        task = bar.add_task(label)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage with one decimal."""
+    return f"{share * 100:.1f} %"

@@ -1,0 +1,1 @@
+"""Rows with their true outputs: what is trained on and measured against."""
