@@ -1,0 +1,67 @@
+"""The local engine: a trained classifier of the team's own, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from decider.decision import Reply, Request
+from decider.engines.base import Engine
+from decider.errors import InvalidDecision
+from decider.schema import nest
+from decider.task import Task
+
+try:
+    from decider.model import folder
+    from decider.model.joint import MOST_TRIES, most_probable
+except ModuleNotFoundError as error:
+    if error.name != "numpy":
+        raise
+    raise ImportError("answering from a trained model needs numpy: pip install 'decider-sdk[local]'") from error
+
+
+class LocalEngine(Engine):
+    """Answers the closed fields of a task from a model folder, the whole record jointly valid."""
+
+    name: ClassVar[str] = "local"
+
+    def __init__(self, *, task: Task[Any], path: Path) -> None:
+        self._task = task
+        self._path = path
+        self._model = folder.load(path, task=task)
+
+    @property
+    def model(self) -> str:
+        """The name of the model's folder."""
+        return self._path.name
+
+    @property
+    def identity(self) -> str:
+        """The sha256 of the manifest, which holds that of every weight."""
+        return f"{self.name}:{self._model.sha256}"
+
+    def predict(self, request: Request) -> Reply:
+        """Answer with the most probable values that the schema accepts together; raises `InvalidDecision` for none.
+
+        Where only some of the task's fields are asked, the schema cannot judge yet, and each has its most probable value.
+        """
+        model = self._model
+        distributions = model.heads.distributions(model.features.vector(request.input), request.fields)
+        judged = self._task.has_validators and len(request.fields) == len(self._task.fields)
+        values = most_probable(request.fields, distributions, self._accepts if judged else None)
+        if values is None:
+            raise InvalidDecision(f"the schema accepts none of the {MOST_TRIES} most probable records of {self._path}")
+        return Reply(
+            text=to_json(nest(values)).decode(), probabilities=distributions, source=self.name, calibrated=True
+        )
+
+    def _accepts(self, values: Mapping[str, Any]) -> bool:
+        try:
+            self._task.validate(nest(values))
+        except ValidationError:
+            return False
+        return True

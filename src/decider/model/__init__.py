@@ -1,0 +1,1 @@
+"""A trained model at answer time: numpy alone, and no code that trains."""

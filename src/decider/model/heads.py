@@ -1,0 +1,62 @@
+"""From a vector to the distribution of each field: one matrix for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decider.decision import Distribution
+from decider.model.features import Sparse
+from decider.schema import Field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heads:
+    """Calibrated linear classifiers of several fields.
+
+    `weights` is (columns, labels of all fields), `bias` is (labels of all fields); a field's labels stand side by side
+    in its own order, from `starts[path]`. Calibration is part of the weights: a softmax, or for tags a sigmoid, of what
+    they give is a probability.
+    """
+
+    fields: tuple[Field, ...]
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    starts: Mapping[str, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        ends = accumulate((len(one.labels) for one in self.fields), initial=0)
+        object.__setattr__(self, "starts", {one.path: end for one, end in zip(self.fields, ends, strict=False)})
+
+    def logits(self, vector: Sparse) -> NDArray[np.float32]:
+        """Return the score of every label of every field."""
+        columns, values = vector
+        scores: NDArray[np.float32] = values @ self.weights.take(columns, axis=0) + self.bias
+        return scores
+
+    def distributions(self, vector: Sparse, asked: Iterable[Field]) -> dict[str, Distribution]:
+        """Return the distribution of each field that is asked."""
+        scores, starts = self.logits(vector).astype(np.float64), self.starts
+        found: dict[str, Distribution] = {}
+        for one in asked:
+            labels = one.labels
+            part = scores[starts[one.path] : starts[one.path] + len(labels)]
+            shares = sigmoid(part) if one.kind == "tags" else softmax(part)
+            found[one.path] = dict(zip(labels, shares.tolist(), strict=True))
+        return found
+
+
+def softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the softmax over the last axis."""
+    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    shares: NDArray[np.float64] = powers / powers.sum(axis=-1, keepdims=True)
+    return shares
+
+
+def sigmoid(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the logistic function of each score, without overflow."""
+    return np.where(scores >= 0, 1.0, np.exp(-np.abs(scores))) / (1.0 + np.exp(-np.abs(scores)))
