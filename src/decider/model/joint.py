@@ -28,10 +28,10 @@ def most_probable(
     tried from the most probable on: each step gives one field its next best value (a search over ranks as in Huang and
     Chiang, "Better k-best parsing", 2005).
     """
+    if accepts is None:
+        return {field.path: _best(field, distributions[field.path]) for field in fields}
     ranked = [_ranked(field, distributions[field.path]) for field in fields]
     paths = [field.path for field in fields]
-    if accepts is None:
-        return {path: values[0][1] for path, values in zip(paths, ranked, strict=True)}
     start = (0,) * len(fields)
     waiting, seen = [(-_score(ranked, start), start)], {start}
     for _ in range(MOST_TRIES):
@@ -47,6 +47,12 @@ def most_probable(
                 seen.add(following)
                 heapq.heappush(waiting, (-_score(ranked, following), following))
     return None
+
+
+def _best(field: Field, distribution: Distribution) -> Any:
+    if field.kind == "tags":
+        return [label for label, p in distribution.items() if p >= 0.5]
+    return max(distribution, key=distribution.__getitem__)
 
 
 def _score(ranked: Sequence[Sequence[tuple[float, Any]]], ranks: Sequence[int]) -> float:

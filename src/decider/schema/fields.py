@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from datetime import date
 from enum import Enum, IntEnum
 from typing import Annotated, Any, Literal, NewType, TypeAlias, Union, get_args, get_origin
@@ -52,17 +53,17 @@ class Field:
     optional: bool = False
     description: str = ""
     strict: str = "{}"
+    closed: bool = dataclass_field(init=False)
+    """Whether the set of answers is finite, so that a classifier can learn it."""
+    labels: tuple[Label, ...] = dataclass_field(init=False, repr=False)
+    """The answers of a closed field in order; None stands last where it is optional (of tags: the tags alone)."""
 
-    @property
-    def closed(self) -> bool:
-        """Whether the set of answers is finite, so that a classifier can learn it."""
-        return self.kind in CLOSED
-
-    @property
-    def labels(self) -> tuple[Label, ...]:
-        """The answers of a closed field in order; None stands last where it is optional (of tags: the tags alone)."""
+    def __post_init__(self) -> None:
+        closed = self.kind in CLOSED
         values = tuple(option.value for option in self.options)
-        return (*values, None) if self.optional and self.closed and self.kind != "tags" else values
+        none_too = closed and self.optional and self.kind != "tags"
+        object.__setattr__(self, "closed", closed)
+        object.__setattr__(self, "labels", (*values, None) if none_too else values)
 
     def probability(self, value: Any, distribution: Mapping[Label, float]) -> float:
         """The probability of `value`; for tags, of exactly this set if the tags were independent."""
