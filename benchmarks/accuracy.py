@@ -76,7 +76,9 @@ def flat(example: Any) -> str:
     return " ".join(str(value) for value in example.input.values() if value is not None)
 
 
-def reference(train: Sequence[Any], test: Sequence[Any], paths: Sequence[str], c: float) -> tuple[NDArray[np.bool_], float, float]:
+def reference(
+    train: Sequence[Any], test: Sequence[Any], paths: Sequence[str], c: float
+) -> tuple[NDArray[np.bool_], float, float]:
     """Hits of plain scikit-learn (rows, fields), CPU seconds of training, and ms for one decision."""
     begun = time.process_time()
     grams = FeatureUnion(
@@ -142,11 +144,9 @@ def compare(folder: Path, folds: int, c: float) -> None:
         joint, their_joint = mine.all(axis=1).mean(), theirs.all(axis=1).mean()
         differences.append(joint - their_joint)
         sizes.append((len(test), len(train)))
-        print(
-            f"{n:>4}  {joint:.4f}  ({mine_ms:.2f}, {mine_seconds:5.1f})      {their_joint:.4f}  ({their_ms:.2f}, {their_seconds:6.1f})"
-            f"        {joint - their_joint:+.4f}",
-            flush=True,
-        )
+        own = f"{joint:.4f}  ({mine_ms:.2f}, {mine_seconds:5.1f})"
+        other = f"{their_joint:.4f}  ({their_ms:.2f}, {their_seconds:6.1f})"
+        print(f"{n:>4}  {own}      {other}        {joint - their_joint:+.4f}", flush=True)
     tested, trained = (float(np.mean(column)) for column in zip(*sizes, strict=True))
     quantile = float(student.ppf(0.975, folds - 1))
     mean, low, high = corrected_interval(differences, tested=round(tested), trained=round(trained), quantile=quantile)

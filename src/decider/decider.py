@@ -82,7 +82,7 @@ class _Ledger:
 
     @property
     def spent(self) -> float:
-        """Seconds since the decision began, without those in a queue: a row's time does not run while others are asked."""
+        """Seconds since the decision began, without those in a queue: a row's time stands while others are asked."""
         return time.perf_counter() - self.started - self.queued
 
     @property
@@ -124,7 +124,7 @@ class Decider(Generic[S]):
         *,
         output: type[S] | None = None,
         mode: str | None = None,
-        set: Mapping[str, str] | None = None,  # noqa: A002  # the word of the command line
+        set: Mapping[str, str] | None = None,  # the word of the command line
         allow_code: bool = True,
         engine: Engine | None = None,
         client: OpenAI | AsyncOpenAI | None = None,
@@ -134,7 +134,12 @@ class Decider(Generic[S]):
         return cls(task, mode=mode, engine=engine, client=client)
 
     def decide(
-        self, x: Any, *, mode: str | None = None, id: str | None = None, meta: Mapping[str, Any] | None = None  # noqa: A002
+        self,
+        x: Any,
+        *,
+        mode: str | None = None,
+        id: str | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> Decision[S]:
         """Decide one input: a text, a mapping, or an instance of the input schema.
 
@@ -143,7 +148,12 @@ class Decider(Generic[S]):
         return _or_raise(self._drive(self._steps(x, mode, id, meta)))
 
     async def adecide(
-        self, x: Any, *, mode: str | None = None, id: str | None = None, meta: Mapping[str, Any] | None = None  # noqa: A002
+        self,
+        x: Any,
+        *,
+        mode: str | None = None,
+        id: str | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> Decision[S]:
         """Decide one input without blocking the event loop; otherwise as `decide`."""
         return _or_raise(await self._adrive(self._steps(x, mode, id, meta)))
@@ -289,7 +299,9 @@ class Decider(Generic[S]):
                 )
             )
         cut = " (it was cut off: allow more tokens in prompt.params)" if reply.outcome == "truncated" else ""
-        raise InvalidDecision(f"no reply of {engine.name} {engine.model!r} fitted the schema{cut}. {problem}") from problem
+        raise InvalidDecision(
+            f"no reply of {engine.name} {engine.model!r} fitted the schema{cut}. {problem}"
+        ) from problem
 
     def _ask(self, engine: Engine, request: Request, ledger: _Ledger) -> Generator[Ask | Sleep, Any, Reply]:
         """Ask once, and again while the engine is unavailable, within the deadline."""
@@ -308,14 +320,16 @@ class Decider(Generic[S]):
                     raise
                 seconds = max(pause, error.retry_after or 0.0)
                 if seconds >= ledger.remaining:
-                    message = f"{error}; asking again in {seconds:g} s would be beyond the deadline of {ledger.deadline:g} s"
+                    message = (
+                        f"{error}; asking again in {seconds:g} s would be beyond the deadline of {ledger.deadline:g} s"
+                    )
                     raise DeadlineExceeded(message) from error
             finally:
                 ledger.queued += ask.queued
             yield Sleep(seconds=seconds)
 
     def _decision(self, ledger: _Ledger, **what: Any) -> Decision[S]:
-        step, engine = ledger.plan[-1]
+        _, engine = ledger.plan[-1]
         return Decision(
             id=uuid.uuid4().hex,
             row_id=ledger.row_id,

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from enum import Enum, IntEnum
-from typing import Annotated, Any, Literal, NewType, Optional
+from typing import Annotated, Any, Literal, NewType
 
 import pytest
 from annotated_types import Ge, Gt, Le, Lt, MultipleOf
@@ -49,7 +49,7 @@ def one(annotation: Any, **info: Any) -> Any:
         (Literal["a", "b", None], "choice", ("a", "b", None)),
         (Literal[1, 2], "choice", (1, 2)),
         (Literal[Colour.RED, Colour.BLUE], "choice", ("red", "blue")),
-        (Optional[Literal["a", "b"]], "choice", ("a", "b", None)),
+        (Literal["a", "b"] | None, "choice", ("a", "b", None)),
         (Colour, "choice", ("red", "blue")),
         (bool, "bool", (False, True)),
         (bool | None, "bool", (False, True, None)),
@@ -223,7 +223,8 @@ def test_validators_are_seen_wherever_they_stand() -> None:
         def check(self) -> Whole:
             return self
 
-    assert has_validators(Own) and has_validators(Whole)
+    assert has_validators(Own)
+    assert has_validators(Whole)
     assert has_validators(create_model("Outer", inner=(Own, ...)))
     assert has_validators(create_model("Bounded", f=(list[Literal["a", "b"]], Field(max_length=1))))
     assert not has_validators(create_model("Free", f=(Annotated[int, Ge(1), Le(3)], ...), t=(Team, ...)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import unicodedata
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
@@ -89,15 +90,12 @@ def test_some_of_the_fields_make_a_schema_of_their_own() -> None:
     assert set(strict_schema(fields)["properties"]) == {"team", "urgent"}
 
 
-@given(st.lists(st.text(min_size=1).filter(str.strip), min_size=2, max_size=6, unique_by=lambda text: text.casefold()))
+def alike(text: str) -> str:
+    return unicodedata.normalize("NFC", text).casefold().strip()
+
+
+@given(st.lists(st.text(min_size=1).filter(alike), min_size=2, max_size=6, unique_by=alike))
 def test_a_record_of_any_options_fits_the_schema_it_came_from(values: list[str]) -> None:
-    try:
-        fields = fields_of(create_model("M", f=(Literal[tuple(values)], ...)))
-    except ValueError:
-        return
-    except Exception as error:
-        assert "are alike" in str(error)
-        return
-    validator = Draft202012Validator(strict_schema(fields))
+    validator = Draft202012Validator(strict_schema(fields_of(create_model("M", f=(Literal[tuple(values)], ...)))))
     assert validator.is_valid({"f": values[0]})
     assert not validator.is_valid({"f": values[0] + "?x"})

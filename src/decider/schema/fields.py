@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import date
 from enum import Enum, IntEnum
+from functools import reduce
+from operator import or_
 from typing import Annotated, Any, Literal, NewType, TypeAlias, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -193,7 +195,7 @@ def _union(arms: list[Any]) -> Any:
     """Several `Literal`s are one; any other union stays what it is, and is refused as a type."""
     if all(get_origin(arm) is Literal for arm in arms):
         return Literal[tuple(value for arm in arms for value in get_args(arm))]
-    return Union[tuple(arms)]
+    return reduce(or_, arms)
 
 
 def _walk(model: type[BaseModel], prefix: str, above: tuple[type[BaseModel], ...]) -> Iterator[Field]:
@@ -310,7 +312,9 @@ def _options(path: str, values: list[Any], info: FieldInfo) -> tuple[Option, ...
         if not key:
             raise _refused(path, f"the option {value!r} is empty", "give it a name; for 'no answer' make it Optional")
         if key in seen or value in seen.values():
-            raise _refused(path, f"the options {seen.get(key, value)!r} and {value!r} are alike", "keep one, or rename the other")
+            raise _refused(
+                path, f"the options {seen.get(key, value)!r} and {value!r} are alike", "keep one, or rename the other"
+            )
         seen[key] = value
     unknown = [key for key in texts if key not in {str(value) for value in values}]
     if unknown:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Any, Literal, Optional
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le, MaxLen, MinLen
 from pydantic import BaseModel, ConfigDict, create_model
@@ -71,9 +71,8 @@ def _declared(field: Field, model: type[BaseModel]) -> dict[str, Any]:
         said["description"] = field.description
     if field.kind in ("choice", "tags", "scale"):
         said["options"] = {str(option.value): option.description or None for option in field.options}
-    if any(not isinstance(option.value, str) for option in field.options) and field.kind != "scale":
-        if field.kind != "bool":
-            raise _only_python(field.path, "has options that are not text")
+    if field.kind in ("choice", "tags") and any(not isinstance(option.value, str) for option in field.options):
+        raise _only_python(field.path, "has options that are not text")
     for mark in marks_of(model, field.path) if field.kind != "scale" else ():
         said |= _bound(mark, field.path)
     if field.optional:
@@ -91,7 +90,7 @@ def _bound(mark: Any, path: str) -> dict[str, Any]:
 
 
 def _only_python(field: str, message: str) -> SpecError:
-    remedy = "keep the class in a file, and save the spec in the same folder: it is then named as  output: schema.py:Class"
+    remedy = "keep the class in a file, and save the spec in the same folder, which then says  output: schema.py:Class"
     return SpecError(f"{message}, which a spec cannot hold", field=field, remedy=remedy)
 
 
@@ -115,7 +114,7 @@ def _info(inline: Inline) -> Any:
 
 def _annotation(path: str, inline: Inline) -> Any:
     kind = _typed(path, inline)
-    return Optional[kind] if inline.optional else kind
+    return kind | None if inline.optional else kind
 
 
 def _typed(path: str, inline: Inline) -> Any:
@@ -165,7 +164,5 @@ def _scale(path: str, values: tuple[Label, ...], low: float | None, high: float 
 
 
 def _bounded(kind: Any, low: float | None, high: float | None, least: Any, most: Any, *, whole: bool) -> Any:
-    bounds = [
-        mark(int(bound) if whole else bound) for mark, bound in ((least, low), (most, high)) if bound is not None
-    ]
+    bounds = [mark(int(bound) if whole else bound) for mark, bound in ((least, low), (most, high)) if bound is not None]
     return Annotated[(kind, *bounds)] if bounds else kind

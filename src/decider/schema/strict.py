@@ -68,7 +68,9 @@ def _from_pydantic(annotation: Any) -> dict[str, Any]:
     try:
         schema = TypeAdapter(annotation).json_schema(by_alias=False, mode="validation")
     except PydanticUserError as error:
-        raise NotStrict(f"the type {annotation!r} has no JSON schema", "use text, numbers, options or models") from error
+        raise NotStrict(
+            f"the type {annotation!r} has no JSON schema", "use text, numbers, options or models"
+        ) from error
     return _strictify(schema, schema.get("$defs", {}), ())
 
 
@@ -80,13 +82,17 @@ def _strictify(schema: Mapping[str, Any], defs: Mapping[str, Any], above: tuple[
             raise NotStrict(f"the model {name} contains itself", "use a model of a fixed depth")
         return _strictify(defs[name], defs, (*above, name))
     if schema.get("default") is not None:
-        raise NotStrict(f"has the default {schema['default']!r} inside, which would never be used", "remove the default")
+        raise NotStrict(
+            f"has the default {schema['default']!r} inside, which would never be used", "remove the default"
+        )
     if "oneOf" in schema or "anyOf" in schema:
         return _either(schema.get("oneOf") or schema["anyOf"], defs, above)
-    if "const" in schema:
-        return _enum([schema["const"]])
-    if "enum" in schema:
-        return _enum(schema["enum"])
+    if "const" in schema or "enum" in schema:
+        return _enum([schema["const"]] if "const" in schema else schema["enum"])
+    return _by_type(schema, defs, above)
+
+
+def _by_type(schema: Mapping[str, Any], defs: Mapping[str, Any], above: tuple[str, ...]) -> dict[str, Any]:
     match schema.get("type"):
         case "object":
             return _strict_object(schema, defs, above)
