@@ -55,10 +55,8 @@ BILLING = {"team": "billing", "urgent": True}
 LOGIN = {"team": "login", "urgent": False}
 
 
-def decider_of(*script: Any, output: type[BaseModel] = Route, retry: dict[str, Any] | None = None, **how: Any) -> Any:
-    task = Task(
-        output, name="route", instructions="Decide.", prompt={"model": "m"}, **({"retry": retry} if retry else {})
-    )
+def decider_of(*script: Any, output: type[BaseModel] = Route, retry: Any = None, **how: Any) -> Any:
+    task: Task[Any] = Task(output, name="route", instructions="Decide.", prompt={"model": "m"}, retry=retry)
     engine = FakeEngine(*script, **how)
     return Decider(task, engine=engine), engine
 

@@ -6,11 +6,9 @@ import asyncio
 import gc
 import json
 import socket
-import sys
 import time
 from collections.abc import Callable
 from email.utils import formatdate
-from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -23,8 +21,6 @@ from decider.engines.chat import ChatEngine
 from decider.errors import DeadlineExceeded, EngineRejected, EngineUnavailable, InvalidDecision
 from decider.task import Task
 from decider.testing import check_engine
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from endpoint import Answer, Endpoint, completion, error, serve
 
 Decide = Callable[..., Decision[Any]]
@@ -101,7 +97,11 @@ def test_a_correction_follows_the_reply_that_it_corrects() -> None:
         (error(429, "slow down"), EngineUnavailable, "answered 429: slow down"),
         (error(503, "later"), EngineUnavailable, "answered 503: later"),
         (Answer(status=500, body="<h1>oops</h1>"), EngineUnavailable, "answered 500"),
-        (Answer(body="<html>Log in</html>", headers={"content-type": "text/html"}), EngineUnavailable, "text/html, not a"),
+        (
+            Answer(body="<html>Log in</html>", headers={"content-type": "text/html"}),
+            EngineUnavailable,
+            "text/html, not a",
+        ),
         (Answer(body='{"error": {"message": "x"}}'), EngineUnavailable, "not a completion"),
         (Answer(body='{"choices": []}'), EngineUnavailable, "not a completion"),
         (Answer(body='{"choices": [{'), EngineUnavailable, "not a completion"),
@@ -186,7 +186,10 @@ def test_refusals_are_one_call_and_an_outcome(answer: Answer, status: str, decid
 
 
 def test_a_cut_off_reply_is_never_taken(decide: Decide) -> None:
-    with serve(completion('{"team": "billing", "urg', finish="length")) as endpoint, pytest.raises(InvalidDecision) as caught:
+    with (
+        serve(completion('{"team": "billing", "urg', finish="length")) as endpoint,
+        pytest.raises(InvalidDecision) as caught,
+    ):
         ask_at(endpoint, decide)
     assert "cut off" in str(caught.value)
 

@@ -226,5 +226,6 @@ def test_validators_are_seen_wherever_they_stand() -> None:
     assert has_validators(Own)
     assert has_validators(Whole)
     assert has_validators(create_model("Outer", inner=(Own, ...)))
-    assert has_validators(create_model("Bounded", f=(list[Literal["a", "b"]], Field(max_length=1))))
+    tags: Any = list[Literal["a", "b"]]
+    assert has_validators(create_model("Bounded", f=(tags, Field(max_length=1))))
     assert not has_validators(create_model("Free", f=(Annotated[int, Ge(1), Le(3)], ...), t=(Team, ...)))
