@@ -1,32 +1,22 @@
-"""`Decider`: the pipeline that every decision takes, written once, and the two drivers that wait for it."""
+"""`Decider`: what callers hold; the two drivers that wait for a decision, and batches of decisions."""
 
 from __future__ import annotations
 
 import threading
 import time
-import uuid
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel
 
-from decider.decision import Correction, Decision, FieldDecision, Input, Reply, Request, StepTrace, Usage
+from decider.decision import Decision, Reply
 from decider.engines.base import Engine
-from decider.errors import (
-    DeadlineExceeded,
-    DeciderError,
-    EngineRejected,
-    EngineUnavailable,
-    InvalidDecision,
-)
+from decider.errors import DeadlineExceeded, DeciderError, EngineRejected
+from decider.pipeline import Ask, Course, Plan, Sleep, Waiting
 from decider.plan import Step, build, not_yet, steps_of
-from decider.record import Misfit, Record
-from decider.runtime.retry import waits
 from decider.task import Task
 
 if TYPE_CHECKING:
@@ -41,53 +31,6 @@ OnError = Literal["yield", "raise"]
 
 _AHEAD = 4
 """Rows begun for each that may be asked at once, so that one slow row does not hold up the order for all."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Ask:
-    """Wait for an engine's reply; `queued` is told by the driver: the seconds that this waited for its turn."""
-
-    engine: Engine
-    request: Request
-    queued: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sleep:
-    """Wait for time to pass."""
-
-    seconds: float
-
-
-Course: TypeAlias = Generator[Ask | Sleep, Any, "Decision[S]"]
-Plan: TypeAlias = tuple[tuple[Step, Engine], ...]
-
-
-@dataclass(slots=True, kw_only=True)
-class _Ledger:
-    """What a decision has used so far; kept outside its steps so that a failure loses none of it."""
-
-    mode: str
-    row_id: str | None
-    meta: Mapping[str, Any] | None
-    plan: Plan
-    deadline: float
-    started: float = field(default_factory=time.perf_counter)
-    queued: float = 0.0
-    calls: int = 0
-    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    input: Input | None = None
-    served_model: str | None = None
-    traces: list[StepTrace] = field(default_factory=list)
-
-    @property
-    def spent(self) -> float:
-        """Seconds since the decision began, without those in a queue: a row's time stands while others are asked."""
-        return time.perf_counter() - self.started - self.queued
-
-    @property
-    def remaining(self) -> float:
-        return self.deadline - self.spent
 
 
 class Decider(Generic[S]):
@@ -169,7 +112,7 @@ class Decider(Generic[S]):
         _check_many(concurrency, on_error)
         plan = self._plan(mode)
         if all(engine.in_process for _, engine in plan):
-            courses = (self._steps(x, mode, str(n), None) for n, x in enumerate(rows, 1))
+            courses = (self._steps(x, mode, str(n)) for n, x in enumerate(rows, 1))
             return (_settle(self._drive(course), on_error) for course in courses)
         return self._many_on_loop(rows, concurrency, on_error, mode)
 
@@ -191,8 +134,8 @@ class Decider(Generic[S]):
         try:
             async for x in _any_rows(rows):
                 count += 1
-                course = self._steps(x, mode, str(count), None)
-                begun.append(asyncio.create_task(self._adrive(course, slots)))
+                waiting = self._steps(x, mode, str(count))
+                begun.append(asyncio.create_task(self._adrive(waiting, slots)))
                 if len(begun) >= concurrency * _AHEAD:
                     yield _settle(await begun.popleft(), on_error)
             while begun:
@@ -242,149 +185,48 @@ class Decider(Generic[S]):
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    def _steps(self, x: Any, mode: str | None, row_id: str | None, meta: Mapping[str, Any] | None) -> Course[S]:
-        """Everything a decision does; yields what must be waited for, and returns the Decision, failed ones too."""
-        ledger = _Ledger(
-            mode=mode or self.mode,
-            row_id=row_id,
-            meta=meta,
-            plan=self._plan(mode),
-            deadline=self.task.spec.retry.deadline,
-        )
-        record = Record(self.task)
-        try:
-            ledger.input = self.task.encode(x, row=row_id)
-            for index in range(len(ledger.plan)):
-                reply = yield from self._step(index, record, ledger)
-                if reply.outcome in ("refused", "filtered"):
-                    return self._decision(ledger, status=reply.outcome)
-            output = record.output()
-        except DeciderError as error:
-            return self._decision(ledger, status="failed", error=error)
-        fields = record.decisions(output)
-        return self._decision(
-            ledger, status="decided", answer=output, accepted=True, fields=fields, confidence=_confidence(fields)
-        )
+    def _steps(
+        self, x: Any, mode: str | None, row_id: str | None = None, meta: Mapping[str, Any] | None = None
+    ) -> Waiting[S]:
+        course = Course(self.task, self._plan(mode), mode=mode or self.mode, row_id=row_id, meta=meta)
+        return course.run(x)
 
-    def _step(self, index: int, record: Record[S], ledger: _Ledger) -> Generator[Ask | Sleep, Any, Reply]:
-        """Ask one step's engine until its reply fits; the last step's reply must make the whole record valid."""
-        step, engine = ledger.plan[index]
-        last = index == len(ledger.plan) - 1
-        request = Request(input=ledger.input or "", fields=step.fields)
-        begun, calls, used = ledger.spent, ledger.calls, Usage()
-        try:
-            for _ in range(1 + self.task.spec.prompt.reask):
-                reply: Reply = yield from self._ask(engine, request, ledger)
-                used += reply.usage
-                ledger.served_model = reply.served_model or ledger.served_model
-                if reply.outcome in ("refused", "filtered"):
-                    return reply
-                try:
-                    record.read(reply, step.fields, index)
-                    if last:
-                        record.output()
-                    return reply
-                except Misfit as misfit:
-                    problem = misfit
-                request = replace(request, correction=Correction(reply=reply.text, problem=str(problem)))
-        finally:
-            ledger.traces.append(
-                StepTrace(
-                    engine=engine.name,
-                    model=engine.model,
-                    fields=tuple(one.path for one in step.fields),
-                    attempts=ledger.calls - calls,
-                    usage=used,
-                    latency_ms=(ledger.spent - begun) * 1000.0,
-                )
-            )
-        cut = " (it was cut off: allow more tokens in prompt.params)" if reply.outcome == "truncated" else ""
-        raise InvalidDecision(
-            f"no reply of {engine.name} {engine.model!r} fitted the schema{cut}. {problem}"
-        ) from problem
-
-    def _ask(self, engine: Engine, request: Request, ledger: _Ledger) -> Generator[Ask | Sleep, Any, Reply]:
-        """Ask once, and again while the engine is unavailable, within the deadline."""
-        pauses = waits(self.task.spec.retry.attempts)
-        while True:
-            if ledger.remaining <= 0:
-                raise DeadlineExceeded(f"no decision within {ledger.deadline:g} s (retry.deadline)")
-            ask = Ask(engine=engine, request=replace(request, timeout=ledger.remaining))
-            ledger.calls += 1
-            try:
-                reply: Reply = yield ask
-                return reply
-            except EngineUnavailable as error:
-                pause = next(pauses, None)
-                if pause is None:
-                    raise
-                seconds = max(pause, error.retry_after or 0.0)
-                if seconds >= ledger.remaining:
-                    message = (
-                        f"{error}; asking again in {seconds:g} s would be beyond the deadline of {ledger.deadline:g} s"
-                    )
-                    raise DeadlineExceeded(message) from error
-            finally:
-                ledger.queued += ask.queued
-            yield Sleep(seconds=seconds)
-
-    def _decision(self, ledger: _Ledger, **what: Any) -> Decision[S]:
-        _, engine = ledger.plan[-1]
-        return Decision(
-            id=uuid.uuid4().hex,
-            row_id=ledger.row_id,
-            task=self.task.name,
-            version=self.task.version,
-            input=ledger.input,
-            mode=ledger.mode,
-            engine=engine.name,
-            model=engine.model,
-            served_model=ledger.served_model,
-            steps=tuple(ledger.traces),
-            attempts=sum(trace.attempts for trace in ledger.traces),
-            usage=sum((trace.usage for trace in ledger.traces), Usage()),
-            latency_ms=ledger.spent * 1000.0,
-            created_at=ledger.created_at,
-            meta=ledger.meta,
-            **what,
-        )
-
-    def _drive(self, course: Course[S]) -> Decision[S]:
-        """Perform what a course waits for, blocking."""
-        act: Callable[[Any], Ask | Sleep] = course.send
+    def _drive(self, waiting: Waiting[S]) -> Decision[S]:
+        """Perform what a decision waits for, blocking."""
+        act: Callable[[Any], Ask | Sleep] = waiting.send
         argument: Any = None
         try:
             while True:
                 match act(argument):
                     case Sleep(seconds=seconds):
                         time.sleep(seconds)
-                        act, argument = course.send, None
+                        act, argument = waiting.send, None
                     case Ask() as ask:
                         try:
-                            act, argument = course.send, self._wait(ask)
+                            act, argument = waiting.send, self._wait(ask)
                         except DeciderError as error:
-                            act, argument = course.throw, error
+                            act, argument = waiting.throw, error
         except StopIteration as done:
             decision: Decision[S] = done.value
             return decision
 
-    async def _adrive(self, course: Course[S], slots: asyncio.Semaphore | None = None) -> Decision[S]:
-        """Perform what a course waits for in the running loop; a slot is held during an `Ask` only."""
+    async def _adrive(self, waiting: Waiting[S], slots: asyncio.Semaphore | None = None) -> Decision[S]:
+        """Perform what a decision waits for in the running loop; a slot is held during an `Ask` only."""
         import asyncio
 
-        act: Callable[[Any], Ask | Sleep] = course.send
+        act: Callable[[Any], Ask | Sleep] = waiting.send
         argument: Any = None
         try:
             while True:
                 match act(argument):
                     case Sleep(seconds=seconds):
                         await asyncio.sleep(seconds)
-                        act, argument = course.send, None
+                        act, argument = waiting.send, None
                     case Ask() as ask:
                         try:
-                            act, argument = course.send, await _within_slot(ask, slots)
+                            act, argument = waiting.send, await _within_slot(ask, slots)
                         except DeciderError as error:
-                            act, argument = course.throw, error
+                            act, argument = waiting.throw, error
         except StopIteration as done:
             decision: Decision[S] = done.value
             return decision
@@ -403,7 +245,7 @@ class Decider(Generic[S]):
         begun: deque[Any] = deque()
         try:
             for n, x in enumerate(rows, 1):
-                begun.append(loop.submit(self._adrive(self._steps(x, mode, str(n), None), slots)))
+                begun.append(loop.submit(self._adrive(self._steps(x, mode, str(n)), slots)))
                 if len(begun) >= concurrency * _AHEAD:
                     yield _settle(begun.popleft().result(), on_error)
             while begun:
@@ -470,16 +312,6 @@ async def _any_rows(rows: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[A
     else:
         for row in rows:
             yield row
-
-
-def _confidence(fields: Mapping[str, FieldDecision]) -> float | None:
-    """The probability that every field is right, were they independent; None where one has no probability."""
-    product = 1.0
-    for one in fields.values():
-        if one.probability is None:
-            return None
-        product *= one.probability
-    return product
 
 
 def _check_many(concurrency: int, on_error: str) -> None:
