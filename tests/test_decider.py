@@ -14,6 +14,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, Field, model_validator
 
+from decider.data.dataset import Dataset
 from decider.decider import Decider
 from decider.decider import decide as decide_by_file
 from decider.decision import Decision, Reply, Usage
@@ -26,8 +27,10 @@ from decider.errors import (
     SpecError,
     Undecided,
 )
+from decider.learn.train import train
 from decider.task import Task
 from decider.testing import FakeEngine
+from endpoint import completion, serve
 
 Decide = Callable[..., Decision[Any]]
 
@@ -450,3 +453,41 @@ def test_the_one_liner_keeps_its_decider_until_the_file_changes(tmp_path: Path) 
     spec.write_text(text.replace("[a, b]", "[a, b, a]"))
     with pytest.raises(SpecError, match="twice"):
         decide_by_file(spec, "x")
+
+
+def test_the_one_liner_decides_again_with_what_it_kept(tmp_path: Path) -> None:
+    with serve(completion('{"team": "a"}')) as endpoint:
+        spec = tmp_path / "spec.yaml"
+        spec.write_text(
+            f"name: r\nfields: {{team: {{options: [a, b]}}}}\nprompt: {{model: m, base_url: '{endpoint.url}'}}\n"
+        )
+        assert [decide_by_file(spec, "x").output.team for _ in range(3)] == ["a"] * 3
+
+
+def test_open_fields_of_a_trained_task_are_asked_of_the_prompt(tmp_path: Path, decide: Decide) -> None:
+    class Reasoned(Route):
+        why: str | None
+
+    outputs = [{**LOGIN, "why": None}, {**BILLING, "why": None}]
+    rows = [{"input": f"{('password', 'card')[n % 2]} {n}", "output": outputs[n % 2]} for n in range(40)]
+    whole = '{"team": "login", "urgent": false, "why": null}'
+    with serve(completion('{"why": "because"}'), completion(whole)) as endpoint:
+        task = Task(
+            Reasoned,
+            name="r",
+            prompt={"model": "m", "base_url": endpoint.url},
+            finetuned={"model": str(tmp_path / "model")},
+        )
+        train(task, Dataset.of(rows, task), tmp_path / "model")
+        with Decider(task, mode="finetuned") as decider:
+            decision = decide(decider, "my card was charged")
+            assert decide(decider, "my card was charged", mode="prompt").output == Reasoned(**LOGIN, why=None)
+    assert decision.output == Reasoned(team="billing", urgent=True, why="because")
+    assert [(trace.engine, trace.fields) for trace in decision.steps] == [
+        ("local", ("team", "urgent")),
+        ("chat", ("why",)),
+    ]
+    assert (decision.fields["team"].step, decision.fields["why"].step) == (0, 1)
+    assert decision.fields["why"].probability is None
+    assert decision.confidence is None
+    assert list(endpoint.requests[0][2]["response_format"]["json_schema"]["schema"]["properties"]) == ["why"]

@@ -197,15 +197,15 @@ class Decider(Generic[S]):
         argument: Any = None
         try:
             while True:
-                match act(argument):
-                    case Sleep(seconds=seconds):
-                        time.sleep(seconds)
-                        act, argument = waiting.send, None
-                    case Ask() as ask:
-                        try:
-                            act, argument = waiting.send, self._wait(ask)
-                        except DeciderError as error:
-                            act, argument = waiting.throw, error
+                wanted = act(argument)
+                if isinstance(wanted, Sleep):
+                    time.sleep(wanted.seconds)
+                    act, argument = waiting.send, None
+                    continue
+                try:
+                    act, argument = waiting.send, self._wait(wanted)
+                except DeciderError as error:
+                    act, argument = waiting.throw, error
         except StopIteration as done:
             decision: Decision[S] = done.value
             return decision
@@ -218,15 +218,15 @@ class Decider(Generic[S]):
         argument: Any = None
         try:
             while True:
-                match act(argument):
-                    case Sleep(seconds=seconds):
-                        await asyncio.sleep(seconds)
-                        act, argument = waiting.send, None
-                    case Ask() as ask:
-                        try:
-                            act, argument = waiting.send, await _within_slot(ask, slots)
-                        except DeciderError as error:
-                            act, argument = waiting.throw, error
+                wanted = act(argument)
+                if isinstance(wanted, Sleep):
+                    await asyncio.sleep(wanted.seconds)
+                    act, argument = waiting.send, None
+                    continue
+                try:
+                    act, argument = waiting.send, await _within_slot(wanted, slots)
+                except DeciderError as error:
+                    act, argument = waiting.throw, error
         except StopIteration as done:
             decision: Decision[S] = done.value
             return decision

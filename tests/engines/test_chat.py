@@ -6,18 +6,21 @@ import asyncio
 import gc
 import json
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any, Literal
 
 import pytest
-from openai import AsyncOpenAI, DefaultAioHttpClient, OpenAI
+from httpx2 import Request as Httpx2Request
+from openai import APIConnectionError, APITimeoutError, AsyncOpenAI, DefaultAioHttpClient, OpenAI, OpenAIError
 from pydantic import BaseModel
 
 from decider.decider import Decider
 from decider.decision import Correction, Decision, Request, Usage
 from decider.engines.chat import ChatEngine
+from decider.engines.faults import fault_of
 from decider.errors import DeadlineExceeded, EngineRejected, EngineUnavailable, InvalidDecision
 from decider.task import Task
 from decider.testing import check_engine
@@ -137,6 +140,20 @@ def test_retry_after_is_read_in_each_of_its_forms(headers: dict[str, str], least
         engine.close()
     assert caught.value.retry_after is not None
     assert least <= caught.value.retry_after <= most
+
+
+def test_a_time_out_and_a_reply_that_the_client_cannot_use_are_unavailable() -> None:
+    request = Httpx2Request("POST", "http://127.0.0.1:9/v1")
+    late = fault_of(APITimeoutError(request=request), url="http://127.0.0.1:9/v1", model="m", key=None)
+    odd = fault_of(OpenAIError(f"odd: {KEY}"), url="http://127.0.0.1:9/v1", model="m", key=KEY)
+    assert str(late) == "http://127.0.0.1:9/v1 did not answer in time"
+    assert str(odd) == "http://127.0.0.1:9/v1 gave an answer that the client could not use: odd: [key]"
+
+
+def test_a_certificate_that_is_not_trusted_names_the_variable_that_helps() -> None:
+    error = APIConnectionError(request=Httpx2Request("POST", "https://127.0.0.1:9/v1"))
+    error.__cause__ = ssl.SSLCertVerificationError("certificate verify failed")
+    assert "name the trusted ones in SSL_CERT_FILE" in str(fault_of(error, url="u", model="m", key=None))
 
 
 def test_an_unreadable_retry_after_is_none() -> None:

@@ -73,6 +73,7 @@ class ChatEngine(Engine):
         self._settings = task.spec.prompt
         self._base_url = self._settings.base_url or OPENAI_URL
         self._given = client
+        self._secret = None if client is None else client.api_key
         self._sync: OpenAI | None = None
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[AsyncOpenAI, AsyncGenerator[None]]]
         self._loops = WeakKeyDictionary()
@@ -151,7 +152,7 @@ class ChatEngine(Engine):
             completion = _Completion.model_validate_json(response.content)
             choice = completion.choices[0]
         except (ValidationError, IndexError) as error:
-            raise unreadable(response, self._key_or_none()) from error
+            raise unreadable(response, self._secret) from error
         tokens = completion.usage or _Tokens()
         return Reply(
             text=choice.message.content or "",
@@ -161,7 +162,7 @@ class ChatEngine(Engine):
         )
 
     def _fault(self, error: openai.OpenAIError) -> EngineError:
-        return fault_of(error, url=self._base_url, model=self.model, key=self._key_or_none())
+        return fault_of(error, url=self._base_url, model=self.model, key=self._secret)
 
     def _key(self) -> str:
         """The key, read when it is needed; raises `EngineRejected` where the endpoint needs one that is not there."""
@@ -179,14 +180,9 @@ class ChatEngine(Engine):
             raise EngineRejected(f"the key in {name} holds a character that no key has; copy it again", reason="auth")
         return key
 
-    def _key_or_none(self) -> str | None:
-        try:
-            return self._key() if self._given is None else str(self._given.api_key)
-        except EngineRejected:
-            return None
-
     def _options(self) -> dict[str, Any]:
-        return {"api_key": self._key(), "admin_api_key": "", "base_url": self._base_url, "max_retries": 0}
+        self._secret = self._key()
+        return {"api_key": self._secret, "admin_api_key": "", "base_url": self._base_url, "max_retries": 0}
 
     def _sync_client(self) -> OpenAI:
         with self._lock:
