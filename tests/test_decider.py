@@ -481,7 +481,7 @@ def test_open_fields_of_a_trained_task_are_asked_of_the_prompt(tmp_path: Path, d
         train(task, Dataset.of(rows, task), tmp_path / "model")
         with Decider(task, mode="finetuned") as decider:
             decision = decide(decider, "my card was charged")
-            assert decide(decider, "my card was charged", mode="prompt").output == Reasoned(**LOGIN, why=None)
+            assert decide(decider, "my card was charged", mode="prompt").output.team == "login"
     assert decision.output == Reasoned(team="billing", urgent=True, why="because")
     assert [(trace.engine, trace.fields) for trace in decision.steps] == [
         ("local", ("team", "urgent")),

@@ -155,7 +155,7 @@ def _put(data: dict[str, Any], path: Path, value: Any) -> None:
         if node.get(part) is None:
             node[part] = {}
         node = node[part]
-    if value is None:
-        node.pop(last, None)
-    else:
+    if value is not None:
         node[last] = value
+    elif node.pop(last, None) is None:
+        raise SpecError("is not set, so that nothing is removed", file=OVERRIDE, field=dotted(path))

@@ -16,16 +16,20 @@ def editor_schema() -> dict[str, Any]:
 
 
 def _cleaned(node: Any) -> Any:
-    """Drop what editors should not offer: null, which no key takes, and titles that repeat the key."""
+    """Drop what editors should not offer: null, which no key takes, empty defaults, and titles that repeat the key.
+
+    `anyOf` stands for `oneOf`, since a target is, to an editor, also the threshold of a field of that name.
+    """
     if isinstance(node, list):
         return [_cleaned(one) for one in node]
     if not isinstance(node, dict):
         return node
-    kept = {
-        key: {name: _cleaned(one) for name, one in value.items()} if key in ("properties", "$defs") else _cleaned(value)
-        for key, value in node.items()
-        if not (key == "title" or (key == "default" and value is None))
-    }
+    kept: dict[str, Any] = {}
+    for key, value in node.items():
+        if key in ("properties", "$defs"):
+            kept[key] = {name: _cleaned(one) for name, one in value.items()}
+        elif key != "title" and not (key == "default" and value in (None, "", [])):
+            kept["anyOf" if key == "oneOf" else key] = _cleaned(value)
     if {"type": "null"} not in kept.get("anyOf", ()):
         return kept
     forms = [one for one in kept.pop("anyOf") if one != {"type": "null"}]

@@ -120,7 +120,8 @@ FieldEntry: TypeAlias = Annotated[InlineField, BeforeValidator(_short, json_sche
 
 
 def _form(value: Any) -> str | None:
-    return "<text>" if isinstance(value, str) else "<mapping>" if isinstance(value, Mapping) else None
+    # Pydantic asks this of the raw value, and of the model it has become when that is dumped.
+    return "<text>" if isinstance(value, str) else "<mapping>" if isinstance(value, Mapping | BaseModel) else None
 
 
 def _either(expected: str) -> Discriminator:
@@ -213,13 +214,15 @@ class Accept(_Section):
 
 def _accept_form(value: Any) -> str | None:
     # `level` alone is a threshold: fields are often called so, and a level promises nothing without a target.
+    if isinstance(value, Accept):
+        return "<target>"
     if not isinstance(value, Mapping):
         return None
     return "<target>" if {"target", "critical", "per"} & set(value) else "<thresholds>"
 
 
 class Retry(_Section):
-    """How long one decision is tried for."""
+    """What is done when an endpoint does not answer."""
 
     attempts: Annotated[int, Whole(1, 100)] = Field(5, description="Calls to an endpoint for one decision, at most.")
     deadline: Seconds = Field(60.0, description="The time for one decision.", json_schema_extra={"default": "60s"})

@@ -16,7 +16,7 @@ from decider.spec.grammar import FORMAT, SYNONYMS, Accept, InlineField, Spec
 from decider.spec.reader import Path
 from decider.spec.values import shown
 
-_KINDS = {"tuple_type": "a list", "string_type": "text as a key"}
+_KINDS = {"tuple_type": "a list", "string_type": "text as a key", "invalid_key": "text as a key"}
 """What was expected, by Pydantic's name of the error; a mapping by every other."""
 
 _MEANT = {
@@ -37,7 +37,9 @@ def mistakes(document: Document, details: Iterable[ErrorDetails]) -> list[SpecEr
     """Return the errors behind what Pydantic found, and the keys without a value, in the order of their places."""
     found = dict(_empty(document, document.data, ()))
     for one in details:
-        found.setdefault(*_explained(document, one))
+        path, error = _explained(document, one)
+        if path not in found or one["type"] == "extra_forbidden":
+            found[path] = error
     return sorted(found.values(), key=_order)
 
 
@@ -60,12 +62,18 @@ def _order(error: SpecError) -> tuple[bool, int, int]:
 def _empty(document: Document, value: Any, path: Path) -> Iterator[tuple[Path, SpecError]]:
     """Find keys without a value: read as not given, they would hide that something was meant."""
     if value is None:
-        yield path, document.error("is empty", path, remedy="write a value, or remove the key")
+        crowded = ":" in str(path[-1])
+        message, remedy = _no_space(str(path[-1])) if crowded else ("is empty", "write a value, or remove the key")
+        yield path, document.error(message, path, remedy=remedy)
     elif path == ("prompt", "params") or path[-1:] == ("options",):
         return
     elif isinstance(value, dict | list):
         for key, one in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _empty(document, one, (*path, key))
+
+
+def _no_space(key: str) -> tuple[str, str]:
+    return "the space after `:` is missing", f"write `{key.replace(':', ': ', 1)}`"
 
 
 def _explained(document: Document, details: ErrorDetails) -> tuple[Path, SpecError]:
@@ -128,7 +136,7 @@ def _unknown(document: Document, path: Path) -> tuple[str, str]:
     if key.lower() in allowed:
         return _other_case(document, path, key.lower())
     if ":" in key:
-        return "the space after `:` is missing", f"write `{key.replace(':', ': ', 1)}`"
+        return _no_space(key)
     if key.lower() in _SECRETS:
         return "unknown key", "no secret stands in a spec; name its variable, `prompt.api_key_env: OPENAI_API_KEY`"
     moved = _moved_field(document, path) if section is InlineField else _moved(_homes(key))

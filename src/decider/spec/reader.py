@@ -133,9 +133,24 @@ def _place(file: str | None, mark: Any) -> Place:
 class _Frame:
     """A collection that is still open; `key` is the key whose value comes next."""
 
-    container: dict[str, Any] | list[Any]
+    container: Any
     path: Path
     key: str | None = None
+
+    @property
+    def wants_key(self) -> bool:
+        return isinstance(self.container, dict) and self.key is None
+
+    @property
+    def next_path(self) -> Path:
+        return (*self.path, len(self.container) if self.key is None else self.key)
+
+    def put(self, value: Any) -> None:
+        if self.key is None:
+            self.container.append(value)
+        else:
+            self.container[self.key] = value
+            self.key = None
 
 
 @dataclass(slots=True)
@@ -180,24 +195,19 @@ class _Composer:
 
     def _take_node(self, event: Any, place: Place) -> None:
         frame = self._open[-1] if self._open else None
-        if frame is not None and isinstance(frame.container, dict) and frame.key is None:
+        if frame is not None and frame.wants_key:
             self._take_key(frame, event, place)
             return
-        path: Path = ()
-        if frame is not None:
-            path = (*frame.path, len(frame.container) if frame.key is None else frame.key)
+        path = () if frame is None else frame.next_path
         # A value in a mapping stands where its key stands.
         self.places.setdefault(path, place)
-        value: Any = self._value(event, place)
-        if isinstance(event, yaml.CollectionStartEvent):
-            self._open.append(_Frame(value, path))
+        value = self._value(event, place)
         if frame is None:
             self.root = value
-        elif isinstance(frame.container, list):
-            frame.container.append(value)
-        elif frame.key is not None:
-            frame.container[frame.key] = value
-            frame.key = None
+        else:
+            frame.put(value)
+        if isinstance(event, yaml.CollectionStartEvent):
+            self._open.append(_Frame(value, path))
 
     def _take_key(self, frame: _Frame, event: Any, place: Place) -> None:
         if not isinstance(event, yaml.ScalarEvent):

@@ -17,6 +17,7 @@ _HERE = {
         'write it as "*…"',
     ),
     "found undefined tag handle": ("a value that begins with `!` must stand in quotes", 'write it as "!…"'),
+    "expected ' '": ("a value that begins with `!` must stand in quotes", 'write it as "!…"'),
     "sequence entries are not allowed here": (
         "a list cannot begin on the line of its key",
         "put each `- item` on a line of its own, or write [first, second]",

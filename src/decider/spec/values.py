@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, TypeAlias
@@ -30,6 +31,7 @@ _SECONDS = MappingProxyType({"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d":
 _BYTES = MappingProxyType({"B": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4})
 _SCALAR = ("string", "number", "boolean")
 """What an editor takes unquoted text for, since it does not read YAML as typed."""
+_GREATEST = sys.float_info.max
 _SHOWN = 60
 
 
@@ -48,11 +50,15 @@ def shown(value: Any) -> str:
         case list() | tuple():
             return "a list"
         case str():
-            return repr(str(value) if len(value) <= _SHOWN else value[:_SHOWN] + "…")
+            return repr(_cut(value))
         case bool() | int() | float():
-            return repr(value)
+            return _cut(repr(value))
         case _:
-            return f"a {type(value).__name__}"
+            return f"a value of type {type(value).__name__}"
+
+
+def _cut(text: str) -> str:
+    return str(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 class Value(ABC):
@@ -62,12 +68,17 @@ class Value(ABC):
     def _read(self, value: Any) -> Any:
         """Return what `value` means, or raise a `mistake`."""
 
+    def _write(self, value: Any) -> Any:
+        """Return what stands in a file for what was read: a dump to JSON is a spec again."""
+        return value
+
     @abstractmethod
     def _schema(self) -> dict[str, Any]:
         """Return the JSON Schema of what `_read` takes from a file."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(self._read)
+        written = core_schema.plain_serializer_function_ser_schema(self._write, when_used="json")
+        return core_schema.no_info_plain_validator_function(self._read, serialization=written)
 
     def __get_pydantic_json_schema__(self, source: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return self._schema()
@@ -96,7 +107,8 @@ class Text(Value):
 
     def _schema(self) -> dict[str, Any]:
         if self.pattern is not None:
-            return {"type": "string", "pattern": f"^{self.pattern}$"}
+            typed = list(_SCALAR) if re.fullmatch(self.pattern, "1") else "string"
+            return {"type": typed, "pattern": f"^{self.pattern}$"}
         return {"type": list(_SCALAR), **({} if self.empty else {"minLength": 1})}
 
 
@@ -138,7 +150,7 @@ class Number(Value):
             value = float(value)
         if isinstance(value, str) and re.fullmatch(_NUMBER + " ?%", value):
             raise mistake(f"expected a number, found {shown(value)}", f"write {float(value.rstrip(' %')) / 100:g}")
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= _GREATEST:
             raise mistake(f"expected a number, found {shown(value)}", "write a number")
         _bounded(value, self.low, self.high, strict=self.strict)
         return float(value)
@@ -206,6 +218,13 @@ class Measure(Value):
     def _schema(self) -> dict[str, Any]:
         return {"type": "string", "pattern": f"^{_AMOUNT}({'|'.join(self.units)})$", "examples": [self.example]}
 
+    def _write(self, value: float) -> str:
+        # The largest unit of which it is a whole number.
+        units = sorted(self.units.items(), key=lambda unit: -unit[1])
+        unit, worth = next((one for one in units if (value / one[1]).is_integer()), units[-1])
+        number = f"{value / worth:.9f}".rstrip("0").rstrip(".")
+        return f"{number}{unit}"
+
 
 Seconds: TypeAlias = Annotated[float, Measure(_SECONDS, "60s")]
 """A time such as `500ms`, `60s`, `5m`, `2h` or `30d`, in seconds."""
@@ -229,6 +248,9 @@ class Options(Value):
         if not pairs:
             raise mistake("is empty", "write [first, second]")
         return pairs
+
+    def _write(self, value: Sequence[tuple[str | int | bool, str]]) -> Any:
+        return dict(value) if any(description for _, description in value) else [answer for answer, _ in value]
 
     def _schema(self) -> dict[str, Any]:
         return {
@@ -304,13 +326,13 @@ def _resolved(text: str, at: tuple[str | int, ...]) -> Any:
 
 
 def _bounded(value: float, low: float | None, high: float | None, *, strict: bool = False) -> None:
-    below = low is not None and (value <= low if strict else value < low)
-    above = high is not None and (value >= high if strict else value > high)
-    if not below and not above:
+    """Raise a `mistake` where `value` is out of its range; `high` stands only where `low` does."""
+    if low is None:
         return
-    if low is not None and high is not None:
-        between = "between" if strict else "from"
-        raise mistake(f"must be {between} {low:g} {'and' if strict else 'to'} {high:g}, found {value:g}")
-    if low is not None:
-        raise mistake(f"must be {'more than' if strict else 'at least'} {low:g}, found {value:g}")
-    raise mistake(f"must be {'less than' if strict else 'at most'} {high:g}, found {value:g}")
+    below = value <= low if strict else value < low
+    if high is None:
+        if below:
+            raise mistake(f"must be {'more than' if strict else 'at least'} {low:g}, found {value:g}")
+    elif below or (value >= high if strict else value > high):
+        bounds = f"between {low:g} and {high:g}" if strict else f"from {low:g} to {high:g}"
+        raise mistake(f"must be {bounds}, found {value:g}")
