@@ -1,16 +1,15 @@
 """Decides one complaint, by a prompt or by a model trained on this folder's rows.
 
-    python decide.py                              # asks the endpoint of spec.yaml, with the key in OPENAI_API_KEY
-    decider train spec.yaml data/train.jsonl -o models/tickets
-    python decide.py finetuned                    # the same call, answered on this CPU
+python decide.py                              # asks the endpoint of spec.yaml, with the key in OPENAI_API_KEY
+decider train spec.yaml data/train.jsonl -o models/tickets
+python decide.py finetuned                    # the same call, answered on this CPU
 """
 
 import sys
 from pathlib import Path
 
-from schema import Triage
-
 from decider import Decider, Task
+from schema import Triage
 
 HERE = Path(__file__).parent
 COMPLAINT = "I paid this collection agency in full last year and they keep calling me at work about the same debt."

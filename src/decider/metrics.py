@@ -31,11 +31,11 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
     share, z2 = hits / n, _Z * _Z
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = _Z / (1 + z2 / n) * sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return (middle - half if hits else 0.0), (middle + half if hits < n else 1.0)
 
 
 def expected_calibration_error(probabilities: Sequence[float], hits: Sequence[bool], *, bins: int = 15) -> float:
-    """Return the mean gap between probability and share of hits over bins of equal width, by rows (Guo et al., 2017)."""
+    """Return the mean gap between probability and share of hits over bins of equal width (Guo et al., 2017)."""
     _check(probabilities, hits)
     members: dict[int, list[tuple[float, bool]]] = {}
     for p, hit in zip(probabilities, hits, strict=True):

@@ -20,7 +20,7 @@ MODES: tuple[str, ...] = get_args(Mode)
 
 Key: TypeAlias = tuple[str | int, ...]
 
-_NOT_YET: tuple[tuple[Key, "Callable[[Spec], bool]"], ...] = (
+_NOT_YET: tuple[tuple[Key, Callable[[Spec], bool]], ...] = (
     (("mode",), lambda spec: spec.mode == "cascade"),
     (("prompt", "engine"), lambda spec: spec.prompt.engine != "chat"),
     (("prompt", "structure"), lambda spec: spec.prompt.structure != "schema"),
@@ -134,20 +134,22 @@ def _asked(task: Task[Any], step: Step) -> list[SpecError]:
 def _beyond_limits(task: Task[Any], fields: tuple[Field, ...]) -> list[SpecError]:
     """The limits of strict structured output, as its first provider documents them."""
     found = []
-    total = sum(len(field.options) for field in fields)
     for field in fields:
         letters = sum(len(str(option.value)) for option in field.options)
         if len(field.options) > _MANY_OPTIONS and letters > _MOST_LETTERS:
-            message = f"has {len(field.options)} options of {letters} letters; above {_MANY_OPTIONS} options a strict schema takes {_MOST_LETTERS} letters"
-            found.append(task.mistake(message, ("fields", field.path), field=field.path, remedy=_TWO_STEPS))
+            allowed = f"above {_MANY_OPTIONS} options a strict schema takes {_MOST_LETTERS} letters"
+            found.append(_too_many(task, field, f"has {len(field.options)} options of {letters} letters; {allowed}"))
+    total = sum(len(field.options) for field in fields)
     if total > _MOST_OPTIONS:
         largest = max(fields, key=lambda field: len(field.options))
-        message = f"the task has {total} options; a strict schema takes {_MOST_OPTIONS} in all, and this field has {len(largest.options)}"
-        found.append(task.mistake(message, ("fields", largest.path), field=largest.path, remedy=_TWO_STEPS))
+        allowed = f"a strict schema takes {_MOST_OPTIONS} options in all"
+        found.append(_too_many(task, largest, f"{allowed}, and the task has {total}, most of them here"))
     if len(fields) > _MOST_FIELDS:
         message = f"the task has {len(fields)} fields; a strict schema takes {_MOST_FIELDS}"
         found.append(task.mistake(message, ("fields",), remedy="split the decision into several tasks"))
     return found
 
 
-_TWO_STEPS = "decide in two steps (a group, then an option of it), or train a model and use mode: finetuned"
+def _too_many(task: Task[Any], field: Field, message: str) -> SpecError:
+    remedy = "decide in two steps (a group, then an option of it), or train a model and use mode: finetuned"
+    return task.mistake(message, ("fields", field.path), field=field.path, remedy=remedy)

@@ -113,7 +113,7 @@ def _paths(said: Mapping[str, Any], asked: set[str], prefix: str = "") -> list[s
 
 
 def _ordered(field: Field, value: Any) -> Any:
-    """Tags are a set: each once, in the order of the schema. Anything else, and tags that are wrong, stay as they are."""
+    """Tags are a set: each once, in the order of the schema. Anything else, and wrong tags, stay as they are."""
     if field.kind != "tags" or not isinstance(value, list):
         return value
     try:

@@ -37,7 +37,9 @@ class Source:
             raise document.error(f"{reference!r} does not name a class in a file", key, remedy=remedy)
         path = confined(self.folder, match["file"], document, key)
         if not path.is_file():
-            raise document.error(f"there is no file {match['file']!r} beside the spec", key, remedy=f"looked for {path}")
+            raise document.error(
+                f"there is no file {match['file']!r} beside the spec", key, remedy=f"looked for {path}"
+            )
         if not self.allow_code:
             remedy = "this spec was loaded with allow_code=False; pass output=, or declare the fields inline"
             raise document.error(f"{reference!r} would run {match['file']}", key, remedy=remedy)
@@ -77,7 +79,12 @@ def _module(path: Path, document: Document, key: Key) -> ModuleType:
     for module in [sys.modules.get(name), *sys.modules.values()]:
         file = getattr(module, "__file__", None)
         ours = module is not None and module.__name__.startswith(_PREFIX)
-        if module is not None and isinstance(file, str) and Path(file) == path and (not ours or module.__name__ == name):
+        if (
+            module is not None
+            and isinstance(file, str)
+            and Path(file) == path
+            and (not ours or module.__name__ == name)
+        ):
             return module
     module = ModuleType(name)
     module.__file__ = str(path)
@@ -98,7 +105,9 @@ def _failed(path: Path, error: Exception, document: Document, key: Key) -> SpecE
             line = trace.tb_lineno
         trace = trace.tb_next
     place = path.name if line is None else f"{path.name}, line {line}"
-    return document.error(f"running {place} failed: {type(error).__name__}: {error}", key, remedy="mend that file first")
+    return document.error(
+        f"running {place} failed: {type(error).__name__}: {error}", key, remedy="mend that file first"
+    )
 
 
 def _is_schema(found: Any, module: ModuleType) -> bool:

@@ -52,7 +52,7 @@ class Task(Generic[S]):
         *,
         name: str,
         instructions: str = "",
-        input: type[BaseModel] | Mapping[str, Any] | None = None,  # noqa: A002  # the spec's word
+        input: type[BaseModel] | Mapping[str, Any] | None = None,  # the spec's word
         folder: str | Path | None = None,
         **keys: Any,
     ) -> None:
@@ -71,7 +71,7 @@ class Task(Generic[S]):
         path: str | Path,
         *,
         output: type[S] | None = None,
-        set: Mapping[str, Any] | None = None,  # noqa: A002  # the word of the command line
+        set: Mapping[str, Any] | None = None,  # the word of the command line
         allow_code: bool = True,
     ) -> Task[S]:
         """Load a spec; `output` types the task and takes the place of the spec's own `output:`.
@@ -268,7 +268,10 @@ class Task(Generic[S]):
             self.version,
             self.schema_fingerprint,
             self.instructions,
-            [[field.path, field.description, [option.description for option in field.options]] for field in self.fields],
+            [
+                [field.path, field.description, [option.description for option in field.options]]
+                for field in self.fields
+            ],
             [[example.input, example.output] for example in self.examples],
             None if settings is None else [settings.count, settings.select],
         ]
@@ -334,7 +337,9 @@ def _level(value: Any, document: Document, key: tuple[str | int, ...]) -> int:
     try:
         return int(value)
     except ValueError as error:
-        raise document.error(f"the level {value!r} is not an integer", key, remedy="number the levels: 1, 2, 3") from error
+        raise document.error(
+            f"the level {value!r} is not an integer", key, remedy="number the levels: 1, 2, 3"
+        ) from error
 
 
 def _described(output: type[BaseModel], spec: Spec, document: Document, declared: bool) -> tuple[Field, ...]:

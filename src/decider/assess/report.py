@@ -60,7 +60,8 @@ def _picture(name: str, share: float, low: float, high: float) -> str:
         f'<rect class="track" x="0" y="{middle - 1}" width="{_WIDTH}" height="2" rx="1"/>'
         f'<rect class="range" x="{low * _WIDTH:.1f}" y="{middle - thick / 2}" '
         f'width="{max(1.0, (high - low) * _WIDTH):.1f}" height="{thick}" rx="3"/>'
-        f'<rect class="point" x="{min(share * _WIDTH, _WIDTH - 3):.1f}" y="0" width="3" height="{_HEIGHT}" rx="1"/></svg>'
+        f'<rect class="point" x="{min(share * _WIDTH, _WIDTH - 3):.1f}" y="0" width="3" height="{_HEIGHT}" rx="1"/>'
+        "</svg>"
     )
 
 
@@ -76,4 +77,4 @@ def _percent(share: float) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    return "none" if value is None else f"{value:.3f}"

@@ -62,4 +62,6 @@ def _show(decision: Decision[Any]) -> None:
         table.add_row(path, json.dumps(one.value, ensure_ascii=False), sure)
     results.print(table)
     sure = "" if decision.confidence is None else f", whole record {percent(decision.confidence)}"
-    notes.print(f"{decision.mode} by {decision.engine} {decision.model} in {decision.latency_ms:.2f} ms{sure}", highlight=False)
+    notes.print(
+        f"{decision.mode} by {decision.engine} {decision.model} in {decision.latency_ms:.2f} ms{sure}", highlight=False
+    )

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from decider.cli.console import AsJson, DataPath, Sets, SpecPath, notes, parse_sets, percent, print_json, results
+from decider.cli.console import AsJson, DataPath, Sets, SpecPath, notes, parse_sets, print_json, results
 from decider.data.dataset import Dataset
 from decider.task import Task
 
@@ -36,7 +36,10 @@ def train(
         print_json(report.to_json())
         return
     results.print(report.summary(), highlight=False, markup=False)
-    notes.print(f"to answer with it: set  mode: finetuned  and  finetuned: {{model: {_named(out, spec)}}}  in {spec}", highlight=False)
+    notes.print(
+        f"to answer with it: set  mode: finetuned  and  finetuned: {{model: {_named(out, spec)}}}  in {spec}",
+        highlight=False,
+    )
 
 
 def _named(model: Path, spec: Path) -> str:

@@ -45,7 +45,9 @@ def demo(
     spec, model = folder / "spec.yaml", folder / "models" / "complaints"
     task: Task[Any] = Task.load(spec)
     rows, test = Dataset.load(folder / "train.jsonl", task), Dataset.load(folder / "test.jsonl", task)
-    notes.print(f"{len(rows)} real complaints to learn from, {len(test)} to test on, copied to {folder}/", highlight=False)
+    notes.print(
+        f"{len(rows)} real complaints to learn from, {len(test)} to test on, copied to {folder}/", highlight=False
+    )
     report = train(task, rows, model, progress=lambda said: notes.print(f"  {said}", highlight=False, markup=False))
     with Decider(task) as decider:
         decisions = [decider.decide(example.input) for example in test[:_SHOWN]]
@@ -88,7 +90,9 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Write a working decision to start from: a spec, rows to train on, and a program that decides."""
-    taken = [name for name in ("spec.yaml", "decider.schema.json", "rows.jsonl", "decide.py") if (folder / name).exists()]
+    taken = [
+        name for name in ("spec.yaml", "decider.schema.json", "rows.jsonl", "decide.py") if (folder / name).exists()
+    ]
     if taken:
         raise SpecError(f"{folder / taken[0]} is there already", remedy="name a new folder; nothing was written")
     with as_file(files("decider.cli") / "template") as template:
@@ -158,6 +162,8 @@ def _show_modes(task: Task[Any], by_mode: dict[str, list[SpecError]]) -> None:
         if not found:
             results.print(f"mode {mode}{chosen}: ready", highlight=False)
         for problem in found:
-            results.print(f"mode {mode}{chosen}: not yet: {problem.sentence}", highlight=False, markup=False, soft_wrap=True)
+            results.print(
+                f"mode {mode}{chosen}: not yet: {problem.sentence}", highlight=False, markup=False, soft_wrap=True
+            )
     examples = f"{len(task.examples)} few-shot examples" if task.examples else "no few-shot examples"
     results.print(f"off: cache, log, redaction, budget, acceptance (not in this version); {examples}", highlight=False)

@@ -64,9 +64,11 @@ class Dataset(Sequence[Example]):
         if problems:
             n, _ = problems[0]
             named = "\n".join(f"  row {at}: {said}" for at, said in problems[:_MOST_NAMED])
-            raise DataError(f"{len(problems)} of {len(examples) + len(problems)} rows do not fit\n{named}", file=file, row=n)
+            raise DataError(
+                f"{len(problems)} of {len(examples) + len(problems)} rows do not fit\n{named}", file=file, row=n
+            )
         if not examples:
-            raise DataError("holds no rows; a row is {\"input\": …, \"output\": {…}}", file=file)
+            raise DataError('holds no rows; a row is {"input": …, "output": {…}}', file=file)
         return cls(tuple(examples))
 
     @property

@@ -47,7 +47,7 @@ class LocalEngine(Engine):
     def predict(self, request: Request) -> Reply:
         """Answer with the most probable values that the schema accepts together; raises `InvalidDecision` for none.
 
-        Where only some of the task's fields are asked, the schema cannot judge yet, and each has its most probable value.
+        Where only some of the task's fields are asked, the schema cannot judge yet, and each has its own best value.
         """
         model = self._model
         distributions = model.heads.distributions(model.features.vector(request.input), request.fields)
@@ -55,9 +55,8 @@ class LocalEngine(Engine):
         values = most_probable(request.fields, distributions, self._accepts if judged else None)
         if values is None:
             raise InvalidDecision(f"the schema accepts none of the {MOST_TRIES} most probable records of {self._path}")
-        return Reply(
-            text=to_json(nest(values)).decode(), probabilities=distributions, source=self.name, calibrated=True
-        )
+        text = to_json(nest(values)).decode()
+        return Reply(text=text, probabilities=distributions, source="local", calibrated=True)
 
     def _accepts(self, values: Mapping[str, Any]) -> bool:
         try:

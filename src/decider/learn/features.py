@@ -124,4 +124,3 @@ def _number(path: str, start: int, values: Sequence[float | None]) -> Number:
         scale=float(known.std()) or 1.0,
         edges=tuple(float(edge) for edge in edges),
     )
-

@@ -13,9 +13,7 @@ from decider.decision import Example
 from decider.schema import Field, pick
 
 
-def folds_of(
-    examples: Sequence[Example], fields: Sequence[Field], count: int, seed: int
-) -> list[NDArray[np.int64]]:
+def folds_of(examples: Sequence[Example], fields: Sequence[Field], count: int, seed: int) -> list[NDArray[np.int64]]:
     """Return `count` sets of row numbers that share no row and hold all of them.
 
     Rows are dealt out in the order of their whole true record, so that every combination of labels is spread as evenly

@@ -64,7 +64,7 @@ class Fitted:
     @property
     def joint(self) -> Share:
         """The whole record."""
-        return _share(self.hits.all(axis=1))
+        return _share(np.asarray(self.hits.all(axis=1)))
 
     @property
     def fields(self) -> dict[str, Share]:
@@ -150,9 +150,7 @@ def train(
     return report
 
 
-def fit(
-    task: Task[Any], examples: Sequence[Example], *, seed: int = 0, progress: Told | None = None
-) -> Fitted:
+def fit(task: Task[Any], examples: Sequence[Example], *, seed: int = 0, progress: Told | None = None) -> Fitted:
     """Fit every closed field of `task` on `examples`, without writing anything.
 
     Regularisation and calibration come from cross-validation on rows held out; the weights are then fitted on all.
@@ -170,11 +168,12 @@ def fit(
     weights, biases, chosen, hits = [], [], {}, []
     for field in fields:
         truth = _Truth.of(field, examples)
-        candidate, calibration, right = _choose(truth, parts, has_text=bool(counted.texts), seed=seed)
+        candidate, calibration, unseen = _choose(truth, parts, has_text=bool(counted.texts), seed=seed)
         scores = truth.fit(candidate, whole.train, everything, seed)
         weights.append(scores.weights * calibration.scale)
-        biases.append(_final_bias(scores, calibration))
+        biases.append(_calibrated_bias(scores, calibration, unseen))
         chosen[field.path] = str(candidate)
+        right = truth.right(unseen)
         hits.append(right)
         told(f"{field.path}: {candidate}, {right.mean() * 100:.1f} % right on held-out rows")
     heads = Heads(
@@ -214,7 +213,8 @@ class _Truth:
     def of(cls, field: Field, examples: Sequence[Example]) -> _Truth:
         found = [pick(example.output, field.path) for example in examples]
         if field.kind == "tags":
-            return cls(field=field, values=np.array([[label in tags for label in field.labels] for tags in map(_tags, found)]))
+            there = [[label in (tags or ()) for label in field.labels] for tags in found]
+            return cls(field=field, values=np.array(there))
         return cls(field=field, values=fitting.encode(found, field.labels))
 
     def fit(self, candidate: fitting.Candidate, x: Any, rows: NDArray[np.int64], seed: int) -> fitting.Scores:
@@ -233,28 +233,32 @@ class _Truth:
 
 def _choose(
     truth: _Truth, parts: Sequence[_Part], *, has_text: bool, seed: int
-) -> tuple[fitting.Candidate, Calibration, NDArray[np.bool_]]:
-    """The candidate whose calibrated probabilities lose least on held-out rows."""
+) -> tuple[fitting.Candidate, Calibration, NDArray[np.float64]]:
+    """The candidate whose calibrated probabilities lose least on held-out rows, and its calibrated scores of those."""
     size = len(truth.field.labels)
-    best: tuple[fitting.Candidate, Calibration, NDArray[np.bool_]] | None = None
+    tried = []
     for candidate in fitting.candidates(has_text=has_text, work=len(truth.values) * size):
         scores = np.empty((len(truth.values), size))
         for part in parts:
             scores[part.held] = truth.fit(candidate, part.train, part.rows, seed).of(part.test)
         calibration = truth.calibrate(scores)
-        if best is None or calibration.loss < best[1].loss:
-            best = candidate, calibration, truth.right(calibration.apply(scores))
-    if best is None:
-        raise AssertionError("there is always a candidate")
-    return best
+        tried.append((candidate, calibration, calibration.apply(scores)))
+    return min(tried, key=lambda one: one[1].loss)
 
 
-def _final_bias(scores: fitting.Scores, calibration: Calibration) -> NDArray[np.float64]:
-    """The calibrated bias; a label without a single row is as good as impossible, and still there."""
-    return np.where(scores.known, scores.bias * calibration.scale + calibration.shift, _IMPOSSIBLE)
+def _calibrated_bias(
+    scores: fitting.Scores, calibration: Calibration, unseen: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The calibrated bias; labels without a single row share the chance of one row in all, and one more.
 
-
-_IMPOSSIBLE = -50.0
+    That is the rule of succession (Laplace, 1814): n rows without a label do not make it impossible.
+    """
+    bias = scores.bias * calibration.scale + calibration.shift
+    if not scores.known.all():
+        usual = float(np.log(np.exp(unseen[:, scores.known]).sum(axis=1)).mean())
+        missing = int((~scores.known).sum())
+        bias[~scores.known] = usual - np.log((len(unseen) + 1.0) * missing)
+    return bias
 
 
 def _refuse_hopeless(task: Task[Any], examples: Sequence[Example], fields: tuple[Field, ...]) -> None:
@@ -278,10 +282,6 @@ def _latency_ms(fitted: Fitted, examples: Sequence[Example]) -> float:
         fitted.heads.distributions(fitted.features.vector(example.input), fitted.heads.fields)
         times.append((perf_counter() - begun) * 1000.0)
     return percentile(times, 50)
-
-
-def _tags(value: Any) -> Sequence[Any]:
-    return value or ()
 
 
 def _share(hits: NDArray[np.bool_]) -> Share:

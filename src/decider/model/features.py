@@ -100,7 +100,7 @@ class Features:
         counts = np.diff(np.concatenate((first, [columns.size])))
         once = columns[first].astype(np.int64)
         values = (1.0 + np.log(counts)).astype(np.float32) * self.weights[once]
-        return once, values / np.sqrt(values @ values)
+        return once, values / np.float32(np.sqrt(values @ values))
 
     def _categories(self, value: Input) -> Iterable[tuple[int, float]]:
         for path in self.categories:

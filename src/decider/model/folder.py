@@ -1,10 +1,10 @@
 """A model folder: arrays that no pickle can hide in, and a manifest that says what they are.
 
-    manifest.json   what was trained, on what (by fingerprint), how well, and the sha256 of every other file
-    buckets.npy     int32 (n-gram columns): the bucket of each
-    rarity.npy      float32 (n-gram columns): the inverse document frequency of each
-    weights.npy     float32 (columns, labels of all fields in order)
-    bias.npy        float32 (labels of all fields in order)
+manifest.json   what was trained, on what (by fingerprint), how well, and the sha256 of every other file
+buckets.npy     int32 (n-gram columns): the bucket of each
+rarity.npy      float32 (n-gram columns): the inverse document frequency of each
+weights.npy     float32 (columns, labels of all fields in order)
+bias.npy        float32 (labels of all fields in order)
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from decider.errors import ModelError
 from decider.model.features import Features, Number
-from decider.model.heads import Heads
 from decider.model.hashing import BITS
+from decider.model.heads import Heads
 from decider.schema import Field, Label, Option
 from decider.task import Task
 
@@ -109,9 +109,7 @@ class Model:
     """Of the manifest, which holds those of all files: the identity of these exact weights."""
 
 
-def save(
-    path: Path, *, manifest: Mapping[str, Any], features: Features, heads: Heads
-) -> None:
+def save(path: Path, *, manifest: Mapping[str, Any], features: Features, heads: Heads) -> None:
     """Write a model folder aside and rename it into place; `manifest` lacks what this knows by itself.
 
     Raises `ModelError` where something that is not a model stands there.
@@ -222,7 +220,9 @@ def _manifest(path: Path, content: bytes) -> Manifest:
     try:
         said = json.loads(content)
         if isinstance(said, dict) and said.get("format") != FORMAT:
-            message = f"{path} is in format {said.get('format')!r}, and this version reads format {FORMAT}; train it again"
+            message = (
+                f"{path} is in format {said.get('format')!r}, and this version reads format {FORMAT}; train it again"
+            )
             raise ModelError(message)
         manifest = Manifest.model_validate(said)
     except ValidationError as error:

@@ -49,11 +49,10 @@ def _powers(size: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
 
 
 def normalized(text: str) -> str:
-    """Return `text` in lower case and NFKC, with single spaces, and one at either end."""
-    text = text.lower()
+    """Return `text` in NFKC and lower case, with single spaces, and one at either end."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
-    return f" {' '.join(text.split())} "
+    return f" {' '.join(text.lower().split())} "
 
 
 def buckets(text: str, *, least: int, most: int) -> NDArray[np.int64]:

@@ -27,10 +27,15 @@ class Heads:
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
     starts: Mapping[str, int] = field(init=False, repr=False)
+    _begins: NDArray[np.int64] = field(init=False, repr=False)
+    _owner: NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        ends = accumulate((len(one.labels) for one in self.fields), initial=0)
-        object.__setattr__(self, "starts", {one.path: end for one, end in zip(self.fields, ends, strict=False)})
+        sizes = [len(one.labels) for one in self.fields]
+        begins = [0, *accumulate(sizes[:-1])]
+        object.__setattr__(self, "starts", {one.path: at for one, at in zip(self.fields, begins, strict=True)})
+        object.__setattr__(self, "_begins", np.array(begins, np.int64))
+        object.__setattr__(self, "_owner", np.repeat(np.arange(len(sizes)), sizes))
 
     def logits(self, vector: Sparse) -> NDArray[np.float32]:
         """Return the score of every label of every field."""
@@ -40,13 +45,16 @@ class Heads:
 
     def distributions(self, vector: Sparse, asked: Iterable[Field]) -> dict[str, Distribution]:
         """Return the distribution of each field that is asked."""
-        scores, starts = self.logits(vector).astype(np.float64), self.starts
+        scores = self.logits(vector).astype(np.float64)
+        # One softmax over all fields at once: small arrays cost by the call, not by their size.
+        powers = np.exp(scores - np.maximum.reduceat(scores, self._begins)[self._owner])
+        shares = (powers / np.add.reduceat(powers, self._begins)[self._owner]).tolist()
         found: dict[str, Distribution] = {}
         for one in asked:
-            labels = one.labels
-            part = scores[starts[one.path] : starts[one.path] + len(labels)]
-            shares = sigmoid(part) if one.kind == "tags" else softmax(part)
-            found[one.path] = dict(zip(labels, shares.tolist(), strict=True))
+            start, labels = self.starts[one.path], one.labels
+            part = slice(start, start + len(labels))
+            mine = sigmoid(scores[part]).tolist() if one.kind == "tags" else shares[part]
+            found[one.path] = dict(zip(labels, mine, strict=True))
         return found
 
 
