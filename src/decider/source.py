@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,6 @@ from decider.spec import Document
 
 Key = tuple[str | int, ...]
 
-_CLASS = re.compile(r"(?P<file>[^:]+\.py):(?P<name>[A-Za-z_][A-Za-z0-9_]*)")
 _PREFIX = "decider_schema_"
 
 
@@ -31,25 +29,20 @@ class Source:
 
     def load(self, reference: str, document: Document, key: Key) -> type[BaseModel]:
         """Return the Pydantic model that `file.py:Class` names; raises `SpecError`, and runs nothing but that file."""
-        match = _CLASS.fullmatch(reference)
-        if match is None:
-            remedy = "write it as schema.py:Ticket, a class in a file beside the spec"
-            raise document.error(f"{reference!r} does not name a class in a file", key, remedy=remedy)
-        path = confined(self.folder, match["file"], document, key)
+        file, _, name = reference.rpartition(":")
+        path = confined(self.folder, file, document, key)
         if not path.is_file():
-            raise document.error(
-                f"there is no file {match['file']!r} beside the spec", key, remedy=f"looked for {path}"
-            )
+            raise document.error(f"there is no file {file!r} beside the spec", key, remedy=f"looked for {path}")
         if not self.allow_code:
             remedy = "this spec was loaded with allow_code=False; pass output=, or declare the fields inline"
-            raise document.error(f"{reference!r} would run {match['file']}", key, remedy=remedy)
+            raise document.error(f"{reference!r} would run {file}", key, remedy=remedy)
         self.files.append(path)
         module = _module(path, document, key)
-        found = getattr(module, match["name"], None)
+        found = getattr(module, name, None)
         if not (isinstance(found, type) and issubclass(found, BaseModel)):
-            names = [name for name, one in vars(module).items() if _is_schema(one, module)]
-            remedy = f"its models: {', '.join(names)}" if names else "define a class with BaseModel as its base there"
-            raise document.error(f"{match['file']} has no Pydantic model {match['name']!r}", key, remedy=remedy)
+            there = [one for one, value in vars(module).items() if _is_schema(value, module)]
+            remedy = f"its models: {', '.join(there)}" if there else "define a class with BaseModel as its base there"
+            raise document.error(f"{file} has no Pydantic model {name!r}", key, remedy=remedy)
         return found
 
 
@@ -77,14 +70,7 @@ def _module(path: Path, document: Document, key: Key) -> ModuleType:
     content = path.read_bytes()
     name = f"{_PREFIX}{hashlib.sha256(bytes(path) + content).hexdigest()[:16]}"
     for module in [sys.modules.get(name), *sys.modules.values()]:
-        file = getattr(module, "__file__", None)
-        ours = module is not None and module.__name__.startswith(_PREFIX)
-        if (
-            module is not None
-            and isinstance(file, str)
-            and Path(file) == path
-            and (not ours or module.__name__ == name)
-        ):
+        if module is not None and _is_of(module, path, name):
             return module
     module = ModuleType(name)
     module.__file__ = str(path)
@@ -95,6 +81,13 @@ def _module(path: Path, document: Document, key: Key) -> ModuleType:
         del sys.modules[name]
         raise _failed(path, error, document, key) from error
     return module
+
+
+def _is_of(module: ModuleType, path: Path, name: str) -> bool:
+    """Whether a module is of this file; one of ours counts only while the content is the same."""
+    file = getattr(module, "__file__", None)
+    ours = module.__name__.startswith(_PREFIX)
+    return isinstance(file, str) and Path(file) == path and (not ours or module.__name__ == name)
 
 
 def _failed(path: Path, error: Exception, document: Document, key: Key) -> SpecError:

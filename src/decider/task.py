@@ -105,7 +105,7 @@ class Task(Generic[S]):
         *,
         declared: bool = True,
     ) -> None:
-        if not (isinstance(output, type) and issubclass(output, BaseModel)):
+        if not _is_model(output):
             raise TypeError(f"the output schema must be a Pydantic model, not {output!r}")
         self.output = output
         self.input = inputs or _inline_input(spec, document)
@@ -386,6 +386,10 @@ def _worded(field: Field, said: InlineField, document: Document, declared: bool)
         description=said.description or field.description,
         strict=field.strict,
     )
+
+
+def _is_model(given: object) -> bool:
+    return isinstance(given, type) and issubclass(given, BaseModel)
 
 
 def _only_text(inputs: Sequence[Field]) -> str | None:

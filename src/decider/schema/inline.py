@@ -135,13 +135,10 @@ def _typed(path: str, inline: Inline) -> Any:
             return _bounded(int, low, high, Ge, Le, whole=True)
         case "number":
             return _bounded(float, low, high, Ge, Le, whole=False)
-        case "date":
-            return date
+    return date
 
 
 def _literal(path: str, values: tuple[Label, ...]) -> Any:
-    if not values:
-        raise SpecError("has no options", field=path, remedy="list them: options: [first, second]")
     if len(set(values)) < len(values):
         twice = next(value for value in values if values.count(value) > 1)
         raise SpecError(f"has the option {twice!r} twice", field=path, remedy="keep one of them")
