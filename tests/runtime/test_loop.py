@@ -1,0 +1,100 @@
+"""The private loop thread: it starts once, stops clean, and begins anew."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+from typing import Any
+
+import pytest
+
+from decider.runtime.loop import LoopThread
+from decider.runtime.retry import BASE, LONGEST, waits
+
+
+async def where() -> int:
+    return threading.get_ident()
+
+
+def threads() -> int:
+    return sum(thread.name == "decider" for thread in threading.enumerate())
+
+
+def test_all_work_runs_on_one_thread_that_ends_at_close() -> None:
+    loop = LoopThread()
+    assert len({loop.run(where()) for _ in range(3)}) == 1
+    assert threads() == 1
+    loop.close()
+    assert threads() == 0
+    loop.close()
+    loop.run(where())
+    loop.close()
+
+
+def test_a_loop_that_never_ran_closes() -> None:
+    LoopThread().close()
+
+
+def test_work_that_runs_at_close_is_cancelled() -> None:
+    loop = LoopThread()
+    ended = []
+
+    async def endless() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.append("cancelled")
+
+    future = loop.submit(endless())
+    loop.run(asyncio.sleep(0))
+    loop.close()
+    assert ended == ["cancelled"]
+    assert future.cancelled()
+
+
+def test_a_forgotten_loop_stops_by_itself() -> None:
+    loop = LoopThread()
+    loop.run(where())
+    del loop
+    gc.collect()
+    assert threads() == 0
+
+
+def test_a_loop_forgotten_on_its_own_thread_does_not_wait_for_itself() -> None:
+    holder = [LoopThread()]
+
+    async def forget() -> None:
+        holder.clear()
+        gc.collect()
+
+    thread = holder[0].submit(where()).result()
+    future = holder[0].submit(forget())
+    future.result()
+    for one in threading.enumerate():
+        if one.ident == thread:
+            one.join()
+    assert threads() == 0
+
+
+def test_a_forked_child_starts_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = LoopThread()
+    parent = loop.run(where())
+    mine = loop._stop
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    assert loop.run(where()) != parent
+    assert mine is not None
+    assert mine() is None  # the child does not stop what its parent runs
+    loop.close()
+    monkeypatch.undo()
+    ours: Any = [thread for thread in threading.enumerate() if thread.ident == parent]
+    assert len(ours) == 1
+
+
+def test_waits_double_and_are_bounded() -> None:
+    drawn = [list(waits(20)) for _ in range(50)]
+    assert all(len(one) == 19 for one in drawn)
+    for n in range(19):
+        assert all(0.0 <= one[n] <= min(LONGEST, BASE * 2**n) for one in drawn)
+    assert list(waits(1)) == []
