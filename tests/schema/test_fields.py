@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NewType
 import pytest
 from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 from pydantic import BaseModel, Field, create_model, field_validator, model_validator
+from typing_extensions import TypeAliasType
 
 from decider.errors import SpecError
 from decider.schema import fields_of, fingerprint, has_validators, inputs_of, nest, pick
@@ -57,6 +58,7 @@ def one(annotation: Any, **info: Any) -> Any:
         (Annotated[int, Ge(1), Le(3)], "scale", (1, 2, 3)),
         (Annotated[int, Gt(0), Lt(4)], "scale", (1, 2, 3)),
         (NewType("Rank", int), "integer", ()),
+        (TypeAliasType("Team", Literal["a", "b"]), "choice", ("a", "b")),
         (list[Literal["a", "b"]], "tags", ("a", "b")),
         (set[Colour], "tags", ("red", "blue")),
         (Sequence[Severity], "tags", (1, 3)),
