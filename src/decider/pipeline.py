@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
-import uuid
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -84,11 +84,11 @@ class Course(Generic[S]):
         """Ask one step's engine until its reply fits; the last step's reply must make the whole record valid."""
         step, engine = self._plan[index]
         last = index == len(self._plan) - 1
-        request = Request(input=self._input or "", fields=step.fields)
+        correction: Correction | None = None
         begun, calls, used = self._spent, self._calls, Usage()
         try:
             for _ in range(1 + self._task.spec.prompt.reask):
-                reply: Reply = yield from self._ask(engine, request)
+                reply: Reply = yield from self._ask(engine, step, correction)
                 used += reply.usage
                 self._served_model = reply.served_model or self._served_model
                 if reply.outcome in ("refused", "filtered"):
@@ -100,7 +100,7 @@ class Course(Generic[S]):
                     return reply
                 except Misfit as misfit:
                     problem = misfit
-                request = replace(request, correction=Correction(reply=reply.text, problem=str(problem)))
+                correction = Correction(reply=reply.text, problem=str(problem))
         finally:
             self._traces.append(
                 StepTrace(
@@ -117,7 +117,7 @@ class Course(Generic[S]):
             f"no reply of {engine.name} {engine.model!r} fitted the schema{cut}. {problem}"
         ) from problem
 
-    def _ask(self, engine: Engine, request: Request) -> Generator[Ask | Sleep, Any, Reply]:
+    def _ask(self, engine: Engine, step: Step, correction: Correction | None) -> Generator[Ask | Sleep, Any, Reply]:
         """Ask once, and again while the engine is unavailable, within the deadline."""
         retry = self._task.spec.retry
         pauses = waits(retry.attempts)
@@ -125,7 +125,8 @@ class Course(Generic[S]):
             remaining = retry.deadline - self._spent
             if remaining <= 0:
                 raise DeadlineExceeded(f"no decision within {retry.deadline:g} s (retry.deadline)")
-            ask = Ask(engine=engine, request=replace(request, timeout=remaining))
+            request = Request(input=self._input or "", fields=step.fields, correction=correction, timeout=remaining)
+            ask = Ask(engine=engine, request=request)
             self._calls += 1
             try:
                 reply: Reply = yield ask
@@ -150,7 +151,7 @@ class Course(Generic[S]):
     def _decision(self, **what: Any) -> Decision[S]:
         _, engine = self._plan[-1]
         return Decision(
-            id=uuid.uuid4().hex,
+            id=os.urandom(16).hex(),
             row_id=self._row_id,
             task=self._task.name,
             version=self._task.version,

@@ -113,7 +113,7 @@ def _trained(task: Task[Any]) -> list[SpecError]:
     train = f"decider train SPEC DATA -o models/{task.name}"
     if task.spec.finetuned.model is None:
         remedy = f"train one ({train}) and write  finetuned: {{model: models/{task.name}}}"
-        return [task.mistake("finetuned.model is missing", ("finetuned",), remedy=remedy)]
+        return [task.mistake("finetuned.model is missing", _where(task, "finetuned"), remedy=remedy)]
     try:
         folder = _model_folder(task)
     except SpecError as error:
@@ -123,11 +123,16 @@ def _trained(task: Task[Any]) -> list[SpecError]:
     return []
 
 
+def _where(task: Task[Any], section: str) -> Key:
+    """The section that lacks something, or the mode that asks for it where there is no such section."""
+    return (section,) if section in task.spec.model_fields_set else ("mode",)
+
+
 def _asked(task: Task[Any], step: Step) -> list[SpecError]:
     found = []
     if not task.spec.prompt.model:
         remedy = "name the model to ask:  prompt: {model: gpt-6-luna}"
-        found.append(task.mistake("prompt.model is missing", ("prompt",), remedy=remedy))
+        found.append(task.mistake("prompt.model is missing", _where(task, "prompt"), remedy=remedy))
     return found + _beyond_limits(task, step.fields)
 
 

@@ -94,7 +94,7 @@ def _leaves(said: dict[str, Any], fields: tuple[Field, ...]) -> list[tuple[str, 
         except KeyError as error:
             raise Misfit(f"The field {field.path!r} is missing.") from error
     asked = {field.path for field in fields}
-    unasked = [path for path in _paths(said, asked) if path not in asked]
+    unasked = [] if said.keys() == asked else [path for path in _paths(said, asked) if path not in asked]
     if unasked:
         raise Misfit(f"The field {_short(unasked[0])!r} was not asked for.")
     return found

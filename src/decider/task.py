@@ -231,7 +231,9 @@ class Task(Generic[S]):
             return x.model_dump(mode="json", by_alias=False)
         if not isinstance(x, Mapping):
             names = ", ".join(field.path for field in self.inputs)
-            raise InputError(f"expected the fields {names}, and found a {type(x).__name__}", row=row)
+            shape = ", ".join(f'"{field.path}": …' for field in self.inputs)
+            remedy = f"give them by name: {{{shape}}}"
+            raise InputError(f"expected the fields {names}, and found a {type(x).__name__}; {remedy}", row=row)
         try:
             checked = self.input.model_validate(x, by_alias=False, by_name=True, extra="forbid")
         except ValidationError as error:

@@ -13,6 +13,7 @@ from decider.assess.report import render_html, write_html
 from decider.data.dataset import Dataset
 from decider.decider import Decider
 from decider.decision import Reply
+from decider.errors import DataError
 from decider.task import Task
 from decider.testing import FakeEngine
 
@@ -85,8 +86,10 @@ def test_a_task_of_open_fields_has_nothing_to_compare() -> None:
 
     task = Task(Open, name="open", prompt={"model": "m"})
     data = Dataset.of([{"input": "x", "output": {"note": ""}}], task)
-    with pytest.raises(ValueError, match="has no closed field"):
-        evaluate(Decider(task, engine=FakeEngine({"note": ""})), data)
+    engine = FakeEngine({"note": ""})
+    with pytest.raises(DataError, match="has no closed field: there is nothing to compare"):
+        evaluate(Decider(task, engine=engine), data)
+    assert engine.requests == []
 
 
 def test_the_report_in_json_has_the_keys_that_programs_rely_on() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from decider.data.dataset import Dataset
 from decider.decider import Decider
 from decider.decision import Decision, Example
+from decider.errors import DataError
 from decider.metrics import accuracy, expected_calibration_error, macro_f1, percentile, wilson
 from decider.schema import Field, pick
 
@@ -82,16 +83,17 @@ def evaluate(
 ) -> Report:
     """Decide every row of `dataset` and compare with its true output; open fields are decided and not compared.
 
-    `progress` is told the rows done and the rows in all. Raises what `decide_many` raises.
+    `progress` is told the rows done and the rows in all. Raises what `decide_many` raises, and `DataError` where there
+    is nothing to compare.
     """
+    closed = [field for field in decider.task.fields if field.closed]
+    if not closed:
+        raise DataError(f"the task {decider.task.name!r} has no closed field: there is nothing to compare")
     decisions: list[Decision[Any]] = []
     for decision in decider.decide_many((example.input for example in dataset), mode=mode):
         decisions.append(decision)
         if progress is not None:
             progress(len(decisions), len(dataset))
-    closed = [field for field in decider.task.fields if field.closed]
-    if not closed:
-        raise ValueError(f"the task {decider.task.name!r} has no closed field: there is nothing to compare")
     pairs = list(zip(decisions, dataset, strict=True))
     hits = [all(_right(field, decision, example) for field in closed) for decision, example in pairs]
     low, high = wilson(sum(hits), len(hits))

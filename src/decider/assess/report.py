@@ -30,7 +30,7 @@ def render_html(report: Report) -> str:
     rows.append(_row("whole record", joint.accuracy, joint.low, joint.high, None, report.ece, whole=True))
     return template.substitute(
         title=escape(f"{report.task}: {report.mode}"),
-        under=escape(f"Answered by {report.engine} {report.model}, compared with the true outputs of {report.n} rows."),
+        under=escape(f"Answered by {_who(report)}, compared with the true outputs of {report.n} rows."),
         joint=_percent(joint.accuracy),
         joint_range=f"{_percent(joint.low)} to {_percent(joint.high)}",
         p50=f"{latency['p50']:.2f} ms",
@@ -41,6 +41,10 @@ def render_html(report: Report) -> str:
         body="\n".join(rows),
         footer=escape(_footer(report)),
     )
+
+
+def _who(report: Report) -> str:
+    return f"the model {report.model} (engine: {report.engine})"
 
 
 def _row(
@@ -56,7 +60,8 @@ def _picture(name: str, share: float, low: float, high: float) -> str:
     said = escape(f"{name}: {_percent(share)}, between {_percent(low)} and {_percent(high)}", quote=True)
     middle, thick = _HEIGHT / 2, 6
     return (
-        f'<svg width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-label="{said}"><title>{said}</title>'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" height="{_HEIGHT}" preserveAspectRatio="none" '
+        f'role="img" aria-label="{said}"><title>{said}</title>'
         f'<rect class="track" x="0" y="{middle - 1}" width="{_WIDTH}" height="2" rx="1"/>'
         f'<rect class="range" x="{low * _WIDTH:.1f}" y="{middle - thick / 2}" '
         f'width="{max(1.0, (high - low) * _WIDTH):.1f}" height="{thick}" rx="3"/>'

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from decider.assess.evaluate import Report
 from decider.assess.evaluate import evaluate as measure
@@ -16,17 +17,18 @@ from decider.cli.console import (
     ModeOption,
     Sets,
     SpecPath,
-    notes,
+    note,
     parse_sets,
     percent,
     print_json,
     results,
     row_progress,
+    say,
 )
 from decider.data.dataset import Dataset
 from decider.decider import Decider
 
-_EXAMPLE = "Example:  decider evaluate mine/spec.yaml mine/test.jsonl --mode finetuned --html report.html"
+_EXAMPLE = "Example:  decider evaluate decider-demo/spec.yaml decider-demo/test.jsonl"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -45,6 +47,7 @@ def evaluate(
     sets: Sets = None,
 ) -> None:
     """Decide every row and compare with the truth: accuracy per field and of the whole record, and latency."""
+    _refuse_lost(html, None if json_file is None or json_file == "-" else Path(json_file))
     with Decider[Any].load(spec, set=parse_sets(sets), mode=mode) as decider:
         dataset = Dataset.load(data, decider.task)
         with row_progress("evaluating", quiet=json_file == "-") as progress:
@@ -53,20 +56,27 @@ def evaluate(
         from decider.assess.report import write_html
 
         write_html(report, html)
-        notes.print(f"wrote {html}", highlight=False)
+        note(f"wrote {html}")
     if json_file == "-":
         print_json(report.to_json())
         return
     if json_file is not None:
         Path(json_file).write_text(json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        notes.print(f"wrote {json_file}", highlight=False)
+        note(f"wrote {json_file}")
     show(report)
+
+
+def _refuse_lost(*files: Path | None) -> None:
+    """A report that cannot be written is refused before anything is decided, and perhaps paid for."""
+    for file in files:
+        if file is not None and not file.absolute().parent.is_dir():
+            raise typer.BadParameter(f"there is no folder {file.parent} to write {file.name} into; make it first")
 
 
 def show(report: Report) -> None:
     """Print a report as a table; accuracy stands beside the latency of the model that reached it."""
     title = f"{report.task}: {report.n} rows, {report.mode} by {report.engine} {report.model}"
-    table = Table("field", "accuracy", "95 % interval", "macro-F1", "ECE", title=title, title_justify="left")
+    table = Table("field", "accuracy", "95 % interval", "macro-F1", "ECE", title=Text(title), title_justify="left")
     for path, one in report.fields.items():
         ece = "" if one.ece is None else f"{one.ece:.3f}"
         between = f"{percent(one.low)} to {percent(one.high)}"
@@ -77,8 +87,8 @@ def show(report: Report) -> None:
     table.add_row("whole record", percent(joint.accuracy), f"{percent(joint.low)} to {percent(joint.high)}", "", ece)
     results.print(table)
     latency = report.latency_ms
-    results.print(f"latency of one decision: {latency['p50']:.3f} ms at the median, {latency['p95']:.3f} ms at p95")
+    say(f"latency of one decision: {latency['p50']:.3f} ms at the median, {latency['p95']:.3f} ms at p95")
     if report.left_out:
-        results.print(f"open fields, decided and not compared: {', '.join(report.left_out)}")
+        say(f"open fields, decided and not compared: {', '.join(report.left_out)}")
     if report.failed:
-        results.print(f"{report.failed} rows have no output, and count as wrong")
+        say(f"rows without output, which count as wrong: {report.failed}")

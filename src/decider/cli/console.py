@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,9 +14,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from decider.assess.evaluate import Progress as Told
+from decider.plan import MODES
 
 results = Console()
 notes = Console(stderr=True)
+
+
+def _mode(given: str | None) -> str | None:
+    if given is None or given in MODES:
+        return given
+    close = get_close_matches(given, MODES, 1)
+    meant = f"; did you mean {close[0]}?" if close else ""
+    raise typer.BadParameter(f"mode must be one of {', '.join(MODES)}, not {given!r}{meant}")
+
 
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec file.", show_default=False)]
 DataPath = Annotated[Path, typer.Argument(metavar="DATA", help="Rows with their true outputs: .jsonl or .csv.")]
@@ -25,8 +36,24 @@ Sets = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the spec for this call; may be repeated."),
 ]
 ModeOption = Annotated[
-    str | None, typer.Option("--mode", metavar="MODE", help="prompt or finetuned, in place of the spec's own.")
+    str | None,
+    typer.Option("--mode", metavar="MODE", help=f"{' or '.join(MODES)}, in place of the spec's own.", callback=_mode),
 ]
+
+
+def say(text: str = "", *, style: str | None = None) -> None:
+    """Print text as it is on stdout; the terminal breaks long lines, so that what is copied from it stays whole."""
+    results.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """Print text as it is on stderr."""
+    notes.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def say_next(*steps: tuple[str, str]) -> None:
+    """Print commands to go on with, each below what it is for; all of it can be pasted into a shell."""
+    say("\nNext:" + "".join(f"\n  # {why}\n  {command}" for why, command in steps))
 
 
 def print_json(value: Any) -> None:
@@ -40,7 +67,7 @@ def parse_sets(pairs: list[str] | None) -> Mapping[str, str]:
     for pair in pairs or []:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise typer.BadParameter(f"{pair!r} is not KEY=VALUE, such as prompt.base_url=http://127.0.0.1:8080/v1")
+            raise typer.BadParameter(f"--set {pair} is not KEY=VALUE, such as --set prompt.model=gpt-6-luna")
         found[key] = value
     return found
 
@@ -53,7 +80,7 @@ def row_progress(label: str, *, quiet: bool) -> Iterator[Told | None]:
         return
     columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=notes, transient=True) as bar:
-        task = bar.add_task(label)
+        task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
-from decider.cli.console import AsJson, ModeOption, Sets, SpecPath, notes, parse_sets, percent, print_json, results
+from decider.cli.console import AsJson, ModeOption, Sets, SpecPath, note, parse_sets, percent, print_json, results
 from decider.decider import Decider
 from decider.decision import Decision
 
@@ -23,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
 
 def decide(
     spec: SpecPath,
-    text: Annotated[str | None, typer.Argument(metavar="[TEXT]", help="The input; - reads it from stdin.")] = None,
+    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="The input; - reads it from stdin.")] = None,
     record: Annotated[
         str | None, typer.Option("--input", metavar="JSON", help="The input as a JSON object, for tasks with `input:`.")
     ] = None,
@@ -40,28 +41,36 @@ def decide(
     else:
         _show(decision)
     if decision.get() is None:
-        notes.print(f"no output: the engine {decision.status} it")
+        note(f"no output: the engine {decision.status} it")
         raise typer.Exit(1)
 
 
 def _input(text: str | None, record: str | None) -> Any:
     if (text is None) == (record is None):
-        raise typer.BadParameter("give either TEXT or --input JSON")
+        raise typer.BadParameter("give either TEXT or --input JSON; TEXT may be - to read it from stdin")
     if record is None:
-        return sys.stdin.read() if text == "-" else text
+        return _stdin() if text == "-" else text
     try:
         return json.loads(record)
     except ValueError as error:
-        raise typer.BadParameter(f"--input is not JSON: {error}") from error
+        remedy = """write it like --input '{"subject": "Invoice 17"}'"""
+        raise typer.BadParameter(f"--input is not JSON: {error}; {remedy}") from error
+
+
+def _stdin() -> str:
+    """All of stdin, without the line end that `echo` adds."""
+    try:
+        return sys.stdin.read().removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"stdin is not UTF-8 text: {error}; convert it first") from error
 
 
 def _show(decision: Decision[Any]) -> None:
     table = Table("field", "value", "probability", box=None, pad_edge=False, header_style="bold")
     for path, one in decision.fields.items():
         sure = "" if one.probability is None else percent(one.probability)
-        table.add_row(path, json.dumps(one.value, ensure_ascii=False), sure)
-    results.print(table)
+        table.add_row(path, Text(json.dumps(one.value, ensure_ascii=False)), sure)
+    if decision.fields:
+        results.print(table)
     sure = "" if decision.confidence is None else f", whole record {percent(decision.confidence)}"
-    notes.print(
-        f"{decision.mode} by {decision.engine} {decision.model} in {decision.latency_ms:.2f} ms{sure}", highlight=False
-    )
+    note(f"{decision.mode} by {decision.engine} {decision.model} in {decision.latency_ms:.2f} ms{sure}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from decider.cli.console import AsJson, DataPath, Sets, SpecPath, notes, parse_sets, print_json, results
+from decider.cli.console import AsJson, DataPath, Sets, SpecPath, note, parse_sets, print_json, say
 from decider.data.dataset import Dataset
 from decider.task import Task
 
@@ -31,23 +31,17 @@ def train(
     from decider.learn.train import train as fit  # scikit-learn is an extra, and slow to import
 
     task: Task[Any] = Task.load(spec, set=parse_sets(sets))
-    report = fit(task, Dataset.load(data, task), out, seed=seed, progress=_note(as_json))
+    report = fit(task, Dataset.load(data, task), out, seed=seed, progress=None if as_json else note)
     if as_json:
         print_json(report.to_json())
         return
-    results.print(report.summary(), highlight=False, markup=False)
-    notes.print(
-        f"to answer with it: set  mode: finetuned  and  finetuned: {{model: {_named(out, spec)}}}  in {spec}",
-        highlight=False,
-    )
+    say(report.summary())
+    note(_how_to_use(out.resolve(), spec))
 
 
-def _named(model: Path, spec: Path) -> str:
-    """The model's folder as the spec would name it."""
+def _how_to_use(model: Path, spec: Path) -> str:
     folder = spec.resolve().parent
-    resolved = model.resolve()
-    return str(resolved.relative_to(folder)) if resolved.is_relative_to(folder) else str(resolved)
-
-
-def _note(quiet: bool) -> Any:
-    return None if quiet else lambda said: notes.print(said, highlight=False, markup=False)
+    if not model.is_relative_to(folder):
+        return f"to answer with it, move it into {folder}: a spec names nothing outside its own folder"
+    named = model.relative_to(folder).as_posix()
+    return f"to answer with it, write in {spec}:\n  mode: finetuned\n  finetuned: {{model: {named}}}"

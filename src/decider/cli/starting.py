@@ -4,24 +4,42 @@ from __future__ import annotations
 
 import json
 import shutil
+import textwrap
 from importlib.resources import as_file, files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from decider.cli.assessing import show
-from decider.cli.console import AsJson, Sets, SpecPath, notes, parse_sets, percent, print_json, results, row_progress
+from decider.cli.console import (
+    AsJson,
+    Sets,
+    SpecPath,
+    note,
+    parse_sets,
+    percent,
+    print_json,
+    results,
+    row_progress,
+    say,
+    say_next,
+)
 from decider.data.dataset import Dataset
 from decider.decider import Decider
 from decider.errors import SpecError
 from decider.plan import MODES, not_yet, obstacles
+from decider.schema import Field
 from decider.spec import editor_schema
 from decider.task import Task
 
 _FIRST = "First steps"
 _SHOWN = 3
+_MOST_ANSWERS = 12
+_WRITTEN = ("spec.yaml", "rows.jsonl", "decide.py", "decider.schema.json")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,7 +50,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to put it.")] = Path("decider-demo"),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put it.")] = Path("decider-demo"),
     as_json: AsJson = False,
 ) -> None:
     """Do the main job on real complaints: train, decide, evaluate. No key and no network."""
@@ -40,15 +58,12 @@ def demo(
     from decider.assess.report import write_html
     from decider.learn.train import train
 
-    with as_file(files("decider") / "demo") as bundled:
-        shutil.copytree(bundled, folder, dirs_exist_ok=True)
+    _copied(files("decider") / "demo", folder)
     spec, model = folder / "spec.yaml", folder / "models" / "complaints"
     task: Task[Any] = Task.load(spec)
     rows, test = Dataset.load(folder / "train.jsonl", task), Dataset.load(folder / "test.jsonl", task)
-    notes.print(
-        f"{len(rows)} real complaints to learn from, {len(test)} to test on, copied to {folder}/", highlight=False
-    )
-    report = train(task, rows, model, progress=lambda said: notes.print(f"  {said}", highlight=False, markup=False))
+    note(f"{len(rows)} real complaints to learn from, {len(test)} to test on, copied to {folder}/")
+    report = train(task, rows, model, progress=lambda said: note(f"  {said}"))
     with Decider(task) as decider:
         decisions = [decider.decide(example.input) for example in test[:_SHOWN]]
         with row_progress("evaluating", quiet=as_json) as progress:
@@ -58,30 +73,39 @@ def demo(
     if as_json:
         print_json({"train": report.to_json(), "evaluate": measured.to_json(), "report": str(page)})
         return
-    results.print(report.summary(), highlight=False, markup=False)
+    say(report.summary())
     for decision in decisions:
         _show_complaint(decision.row())
-    results.print()
+    say()
     show(measured)
-    _what_next(spec, page)
+    say(f"\nReport: {page}")
+    _what_next(spec)
 
 
 def _show_complaint(row: dict[str, Any]) -> None:
     text = row["input"]["narrative"] if isinstance(row["input"], dict) else row["input"]
-    results.print(f"\n“{' '.join(text.split())[:150]}…”", highlight=False, markup=False, style="dim")
+    say("\n" + textwrap.fill(f"“{' '.join(text.split())[:150]}…”", min(results.width, 100)), style="dim")
     for path, one in row["fields"].items():
-        results.print(f"  {path}: {one['value']} ({percent(one['probability'])})", highlight=False, markup=False)
+        say(f"  {path}: {one['value']} ({percent(one['probability'])})")
 
 
-def _what_next(spec: Path, page: Path) -> None:
-    results.print(
-        f"\nReport: {page}\n\nNext:\n"
-        f'  decider decide {spec} "They report a loan that I paid off two years ago"\n'
-        f"  decider check {spec}        what is decided, and what each engine can do with it\n"
-        "  decider init mine           a decision of your own to start from",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
+def _copied(source: Traversable, folder: Path) -> None:
+    """Copy the demo's files; one of the same name that says something else belongs to somebody, and stays."""
+    with as_file(source) as bundled:
+        for file in bundled.iterdir():
+            there = folder / file.name
+            if there.exists() and there.read_bytes() != file.read_bytes():
+                raise SpecError(
+                    f"{there} is there already, and is not the demo's", remedy="name a new folder: decider demo DIR"
+                )
+        shutil.copytree(bundled, folder, dirs_exist_ok=True)
+
+
+def _what_next(spec: Path) -> None:
+    say_next(
+        ("one decision by the model that was just trained", f'decider decide {spec} "They report a loan I paid off"'),
+        ("what is decided, and what each engine can do with it", f"decider check {spec}"),
+        ("a decision of your own to start from", "decider init mine"),
     )
 
 
@@ -90,28 +114,26 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Write a working decision to start from: a spec, rows to train on, and a program that decides."""
-    taken = [
-        name for name in ("spec.yaml", "decider.schema.json", "rows.jsonl", "decide.py") if (folder / name).exists()
-    ]
+    taken = [folder / name for name in _WRITTEN if (folder / name).exists()]
     if taken:
-        raise SpecError(f"{folder / taken[0]} is there already", remedy="name a new folder; nothing was written")
+        raise SpecError(f"{taken[0]} is there already", remedy="name a new folder; nothing was written")
     with as_file(files("decider.cli") / "template") as template:
         shutil.copytree(template, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     schema = json.dumps(editor_schema(), indent=1, ensure_ascii=False)
     (folder / "decider.schema.json").write_text(schema + "\n", encoding="utf-8")
-    written = sorted(str(path) for path in folder.iterdir())
+    written = [str(folder / name) for name in _WRITTEN]
     if as_json:
         print_json({"folder": str(folder), "files": written})
         return
-    results.print("\n".join(f"wrote {path}" for path in written), highlight=False, markup=False, soft_wrap=True)
-    spec = folder / "spec.yaml"
-    results.print(
-        f"\nNext:\n  decider check {spec}\n"
-        f'  decider decide {spec} "I was charged twice"          needs a key in OPENAI_API_KEY, or prompt.base_url\n'
-        f"  decider train {spec} {folder / 'rows.jsonl'} -o {folder / 'models/triage'}        needs neither",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
+    say("\n".join(f"wrote {path}" for path in written))
+    spec, rows, model = folder / "spec.yaml", folder / "rows.jsonl", folder / "models/triage"
+    say_next(
+        ("what is decided, and what each engine can do with it", f"decider check {spec}"),
+        ("trains a classifier on the rows: no key, no network", f"decider train {spec} {rows} -o {model}"),
+        (
+            "asks an endpoint, with a key in OPENAI_API_KEY, or as prompt.base_url says",
+            f'decider decide {spec} "I was charged twice"',
+        ),
     )
 
 
@@ -127,7 +149,7 @@ def check(spec: SpecPath, as_json: AsJson = False, sets: Sets = None) -> None:
         _show_fields(task)
         _show_modes(task, by_mode)
         for mistake in mistakes:
-            notes.print(f"error: {mistake.sentence}", highlight=False, markup=False, soft_wrap=True)
+            note(f"error: {mistake.sentence}")
     if mistakes:
         raise typer.Exit(2)
 
@@ -147,23 +169,29 @@ def _checked(task: Task[Any], mistakes: list[SpecError], by_mode: dict[str, list
 
 
 def _show_fields(task: Task[Any]) -> None:
-    title = f"{task.name}, version {task.version}: {len(task.fields)} field(s)"
+    fields = "1 field" if len(task.fields) == 1 else f"{len(task.fields)} fields"
+    title = f"{task.name}, version {task.version}: {fields}"
     table = Table("field", "kind", "answers", "prompt", "finetuned", title=title, title_justify="left")
     for field in task.fields:
-        answers = ", ".join(json.dumps(label, ensure_ascii=False) for label in field.labels)
         trained = "trained" if field.closed else "asked by the prompt"
-        table.add_row(field.path, field.kind, answers or "anything", "asked", trained)
+        table.add_row(field.path, field.kind, Text(_answers(field)), "asked", trained)
     results.print(table)
+
+
+def _answers(field: Field) -> str:
+    if not field.closed:
+        return "anything"
+    shown = [json.dumps(label, ensure_ascii=False) for label in field.labels[:_MOST_ANSWERS]]
+    more = len(field.labels) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def _show_modes(task: Task[Any], by_mode: dict[str, list[SpecError]]) -> None:
     for mode, found in by_mode.items():
         chosen = " (chosen)" if mode == task.spec.mode else ""
         if not found:
-            results.print(f"mode {mode}{chosen}: ready", highlight=False)
+            say(f"mode {mode}{chosen}: ready")
         for problem in found:
-            results.print(
-                f"mode {mode}{chosen}: not yet: {problem.sentence}", highlight=False, markup=False, soft_wrap=True
-            )
-    examples = f"{len(task.examples)} few-shot examples" if task.examples else "no few-shot examples"
-    results.print(f"off: cache, log, redaction, budget, acceptance (not in this version); {examples}", highlight=False)
+            say(f"mode {mode}{chosen}: not yet: {problem.sentence}")
+    say(f"few-shot examples: {len(task.examples) or 'none'}")
+    say("not in this version: cache, log, redaction, budget, acceptance")
