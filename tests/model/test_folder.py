@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import pickle
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +14,15 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydantic import BaseModel, create_model
 
 from decider.errors import ModelError
 from decider.learn.train import train
 from decider.model import folder
+from decider.model.hashing import BITS
 from decider.task import Task
-from model.samples import Everything, everything
+from model.samples import Everything, Lead, everything, leads
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +42,21 @@ def model(trained: Path, tmp_path: Path) -> Path:
     return copy
 
 
+Damage = Callable[[Path], object]
+
+
 def change(path: Path, **values: Any) -> None:
     manifest = json.loads((path / "manifest.json").read_text())
     (path / "manifest.json").write_text(json.dumps({**manifest, **values}))
+
+
+def removed(path: Path) -> None:
+    shutil.rmtree(path)
+
+
+def replaced_by_a_file(path: Path) -> None:
+    shutil.rmtree(path)
+    path.write_text("x")
 
 
 def put(path: Path, name: str, content: bytes) -> None:
@@ -81,8 +96,61 @@ def test_files_are_private_and_hold_no_text_and_no_ids(trained: Path) -> None:
         assert b"immediately" not in content
 
 
-Damage = Callable[[Path], object]
+def deep(path: Path, *keys: Any, value: Any) -> None:
+    """Change one value deep in the manifest."""
+    manifest = inner = json.loads((path / "manifest.json").read_text())
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
+def altered(name: str, at: int, byte: int = 7) -> Damage:
+    """One byte changed, as a failing disk does it."""
+
+    def damage(path: Path) -> None:
+        content = bytearray((path / name).read_bytes())
+        content[at] ^= byte
+        (path / name).write_bytes(content)
+
+    return damage
+
+
+def stretched(path: Path) -> None:
+    """A header that claims a terabyte."""
+    content = (path / "bias.npy").read_bytes()
+    header, shape = content[:128], json.loads((path / "manifest.json").read_text())
+    labels = sum(len(one["labels"]) for one in shape["fields"])
+    claim = header.replace(f"({labels},)".encode(), b"(999999999999,)").replace(b"  " * 6, b"", 1)
+    put(path, "bias.npy", claim[:127].ljust(127) + b"\n" + content[128:])
+
+
+def number(**values: Any) -> dict[str, Any]:
+    return {"path": "", "mean": 0.0, "scale": 1.0, "edges": [], **values}
+
+
+def last(path: Path) -> NDArray[Any]:
+    return np.load(path / "buckets.npy")[:-1]  # type: ignore[no-any-return]  # any array will do
+
+
 DAMAGES: list[tuple[str, Damage, str]] = [
+    ("a file", replaced_by_a_file, "is no model folder: it has no readable manifest.json"),
+    ("nothing", removed, "is no model folder: it has no readable manifest.json"),
+    ("altered buckets", altered("buckets.npy", -1), "buckets.npy is not the file that was written"),
+    ("altered rarity", altered("rarity.npy", -1), "rarity.npy is not the file that was written"),
+    ("altered bias", altered("bias.npy", 20), "bias.npy is not the file that was written"),
+    ("junk", lambda p: (p / "head.pkl").write_bytes(b"x"), "it holds 'head.pkl', which is no part of a model"),
+    ("unsigned", lambda p: change(p, files={}), "buckets.npy is not the file that was written"),
+    ("too deep", lambda p: (p / "manifest.json").write_text("[" * 9999), "is damaged: its manifest is not JSON"),
+    ("scale 0", lambda p: deep(p, "features", "numbers", value=[number(scale=0)]), "wrong at features.numbers.0.scale"),
+    ("edges", lambda p: deep(p, "features", "numbers", value=[number(edges=[2, 1])]), "they do not ascend"),
+    ("nan", lambda p: deep(p, "features", "numbers", value=[number(mean=float("nan"))]), "its manifest is not JSON"),
+    ("no input", lambda p: deep(p, "features", "texts", value=["x"]), "its features do not read the inputs"),
+    ("buckets", lambda p: put(p, "buckets.npy", array(-np.ones(2, np.int32))), "numbers that are no buckets"),
+    ("fewer", lambda p: put(p, "buckets.npy", array(last(p))), "its arrays are not of the size"),
+    ("infinite", lambda p: put(p, "bias.npy", array(np.full(3, np.inf, np.float32))), "bias.npy holds a number that"),
+    ("columns", lambda p: put(p, "weights.npy", array(np.zeros((2, 3), np.float32, "F"))), "weights.npy holds float32"),
+    ("terabyte", stretched, "bias.npy is no plain array"),
     ("no manifest", lambda p: (p / "manifest.json").unlink(), "is no model folder: it has no readable manifest.json"),
     ("no json", lambda p: (p / "manifest.json").write_text("{"), "is damaged: its manifest is not JSON"),
     ("a list", lambda p: (p / "manifest.json").write_text("[]"), "its manifest is wrong at the top"),
@@ -108,8 +176,8 @@ def test_a_damaged_folder_is_refused_in_words(model: Path, damage: Damage, says:
 
 def test_a_model_that_hashes_otherwise_is_refused(model: Path) -> None:
     features = json.loads((model / "manifest.json").read_text())["features"]
-    change(model, features={**features, "bits": 18})
-    with pytest.raises(ModelError, match="hashes to 18 bits, and this version to 20; train it again"):
+    change(model, features={**features, "bits": 12})
+    with pytest.raises(ModelError, match=f"hashes to 12 bits, and this version to {BITS}; train it again"):
         folder.load(model, task=Task(Everything, name="everything"))
 
 
@@ -121,7 +189,9 @@ class _Bomb:
 def test_a_pickle_is_never_run(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     put(model, "bias.npy", array(np.array([_Bomb()], dtype=object)))
-    (model / "head.pkl").write_bytes(pickle.dumps(_Bomb()))
+    with pytest.raises(ModelError, match="bias.npy holds object in 1 dimensions"):
+        folder.load(model, task=Task(Everything, name="everything"))
+    put(model, "bias.npy", pickle.dumps(_Bomb()))
     with pytest.raises(ModelError, match="bias.npy is no plain array"):
         folder.load(model, task=Task(Everything, name="everything"))
     assert not (tmp_path / "exploded").exists()
@@ -139,7 +209,9 @@ def task_with(**fields: Any) -> Task[Any]:
     [
         ({"owner": (Literal["ana", "ben", "cy"] | None, ...)}, "owner was trained without ['cy']"),
         ({"owner": (Literal["ana", "zoe"] | None, ...)}, "owner was trained without ['zoe'] and with ['ben']"),
-        ({"constant": (Literal["two", "one"], ...)}, "constant was trained as choice in another order"),
+        ({"constant": (Literal["two", "one"], ...)}, "constant was trained with its answers in another order"),
+        ({"constant": (Literal["one", "two"] | None, ...)}, "constant was trained without [None]"),
+        ({"level": (Literal[1, 2, 3], ...)}, "level was trained as scale, and is choice"),
         ({"owner": None}, "owner is not a closed field of the task"),
         ({"more": (bool, ...)}, "more was not trained"),
     ],
@@ -157,8 +229,33 @@ def test_a_model_of_other_inputs_is_refused(trained: Path) -> None:
     class Ticket(BaseModel):
         subject: str
 
-    with pytest.raises(ModelError, match=r"it reads the inputs one text, the task has \['subject'\]"):
+    with pytest.raises(ModelError, match="it reads one text, and the task has subject"):
         folder.load(trained, task=Task(Everything, name="everything", input=Ticket))
+
+
+def test_a_model_of_other_structured_inputs_is_refused_naming_them(tmp_path: Path) -> None:
+    task, rows = leads(60)
+    train(task, rows, tmp_path / "leads")
+    assert folder.load(tmp_path / "leads", task=task).manifest.inputs["age"] == "integer"
+    base: dict[str, Any] = {name: (info.annotation, None) for name, info in Lead.model_fields.items() if name != "job"}
+    other = create_model("Other", **{**base, "age": (str | None, None), "city": (str | None, None)})
+    with pytest.raises(ModelError) as caught:
+        folder.load(tmp_path / "leads", task=Task(task.output, name="leads", input=other))
+    assert (
+        "it reads job, which is no input of the task; it was trained without the input city; "
+        "it reads age as integer, and it is text; train it again"
+    ) in str(caught.value)
+
+
+def test_hidden_files_of_file_systems_do_not_matter(model: Path) -> None:
+    (model / ".DS_Store").write_text("x")
+    assert folder.load(model, task=Task(Everything, name="everything")).manifest.rows == 120
+
+
+def test_arrays_cannot_be_changed(trained: Path) -> None:
+    heads = folder.load(trained, task=Task(Everything, name="everything")).heads
+    with pytest.raises(ValueError, match="read-only"):
+        heads.weights[0, 0] = 1.0
 
 
 def test_training_never_overwrites_what_is_no_model(tmp_path: Path) -> None:
@@ -166,10 +263,21 @@ def test_training_never_overwrites_what_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.txt").write_text("years of work")
     (tmp_path / "file").write_text("x")
-    for name in ("precious", "file"):
+    for name, manifest in (("app", '{"name": "a web app"}'), ("list", "[]"), ("broken", "{")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text(manifest)
+    for name in ("precious", "file", "app", "list", "broken"):
         with pytest.raises(ModelError, match="is there already and is no model; nothing was written"):
             train(task, rows, tmp_path / name)
     assert (tmp_path / "precious" / "thesis.txt").read_text() == "years of work"
+
+
+def test_training_never_loses_what_somebody_put_beside_a_model(model: Path) -> None:
+    (model / "notes.txt").write_text("what we learned")
+    task, rows = everything(40)
+    with pytest.raises(ModelError, match="holds 'notes.txt', which is no part of a model and would be lost"):
+        train(task, rows, model)
+    assert (model / "notes.txt").read_text() == "what we learned"
 
 
 def test_training_again_replaces_a_model_whole(tmp_path: Path) -> None:

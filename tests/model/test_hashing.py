@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -38,22 +40,44 @@ def slowly(text: str, least: int, most: int) -> list[int]:
             start = None
     found = [bucket(word) for word in words]
     found += [bucket((a * PAIR + b) & M64) for a, b in pairwise(words)]
-    for size in range(least, most + 1):
-        grams = [data[n : n + size] for n in range(len(data) - size + 1)]
-        found += [bucket(polynomial(gram)) for gram in grams if b" " not in gram[1:-1]]
+    letters = normalized(text)
+    for size in range(1, most + 1):
+        grams = [letters[n : n + size] for n in range(len(letters) - size + 1)]
+        runs = [gram.encode("utf-8", "replace") for gram in grams if " " not in gram[1:-1]]
+        found += [bucket(polynomial(run)) for run in runs if len(run) >= least]
     return sorted(found)
 
 
-@given(st.text(max_size=60))
-def test_it_equals_the_slow_definition(text: str) -> None:
-    assert sorted(buckets(text, least=3, most=4).tolist()) == slowly(text, 3, 4)
+@given(st.text(max_size=60) | st.text("ab 1_'é漢🙂", max_size=60), st.integers(1, 4), st.integers(1, 5))
+def test_it_equals_the_slow_definition(text: str, least: int, most: int) -> None:
+    assert sorted(buckets(text, least=least, most=most).tolist()) == slowly(text, least, most)
 
 
-@pytest.mark.parametrize("text", ["", " ", "a", "é", "a b", "\x00", "🙂", "שלום", "x" * 5000, "word " * 400])
+@pytest.mark.parametrize(
+    "text", ["", " ", "a", "é", "a b", "\x00", "🙂", "שלום", "\ud800 half", "x" * 9000, "word " * 2000, "é" * 9000]
+)
 def test_every_text_has_buckets_in_range(text: str) -> None:
     found = buckets(text, least=3, most=4)
     assert found.dtype == np.int64
     assert ((found >= 0) & (found < 1 << BITS)).all()
+
+
+def test_a_long_text_has_the_buckets_of_its_parts() -> None:
+    part = set(buckets("one two three", least=3, most=4).tolist())
+    assert set(buckets("one two three " * 1000, least=3, most=4).tolist()) >= part
+
+
+def test_a_megabyte_takes_no_more_than_a_few_seconds_and_keeps_nothing() -> None:
+    begun = time.process_time()
+    tracemalloc.start()
+    try:
+        assert buckets("refund " * 150_000, least=3, most=4).size > 1_000_000
+        kept, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert time.process_time() - begun < 5
+    assert kept < 100_000
+    assert most < 200_000_000
 
 
 def test_an_n_gram_has_one_bucket_wherever_it_stands() -> None:
@@ -64,6 +88,17 @@ def test_an_n_gram_has_one_bucket_wherever_it_stands() -> None:
 
 def test_case_width_and_spaces_do_not_matter() -> None:
     assert buckets("\uff32efund\n NOW", least=3, most=4).tolist() == buckets("refund now", least=3, most=4).tolist()
+
+
+def test_quotes_and_dashes_of_word_processors_do_not_matter() -> None:
+    typed = buckets('can\'t "re-open"', least=3, most=4).tolist()
+    assert buckets("can’t “re‑open”", least=3, most=4).tolist() == typed
+
+
+def test_scripts_of_wider_letters_have_shorter_runs() -> None:
+    alone = set(buckets("退", least=3, most=4).tolist())
+    assert alone & set(buckets("我要退款", least=3, most=4).tolist())
+    assert set(buckets("возврат", least=3, most=4).tolist()) & set(buckets("возвращать", least=3, most=4).tolist())
 
 
 def test_python_s_own_hash_has_no_part_in_it() -> None:

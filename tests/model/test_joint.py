@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, model_validator
 
-from decider.model.joint import MOST_TRIES, most_probable
+from decider.model.joint import MOST_TRIES, judge_of, most_probable
 from decider.schema import Field, Option
+from decider.task import Task
 
 LABELS = ("x", "y", "z")
 
@@ -69,3 +71,45 @@ def test_it_gives_up_after_so_many_tries() -> None:
     many = [field(str(n)) for n in range(8)]
     assert most_probable(many, {one.path: spread([1, 2, 3]) for one in many}, accepts) is None
     assert tried == MOST_TRIES
+
+
+def test_a_rule_that_turns_over_many_tags_is_met() -> None:
+    tags = Field(path="t", kind="tags", options=tuple(Option(value=f"tag{n}") for n in range(12)))
+    distribution = {label: 0.1 + n / 1000 for n, label in enumerate(tags.labels)}
+    found = most_probable([tags], {"t": distribution}, lambda values: len(values["t"]) == 3)
+    assert found == {"t": ["tag9", "tag10", "tag11"]}
+    assert most_probable([tags], {"t": distribution}, lambda values: "tag0" in values["t"]) == {"t": ["tag0"]}
+
+
+def test_what_is_impossible_is_tried_last() -> None:
+    tried: list[str] = []
+
+    def accepts(values: Mapping[str, Any]) -> bool:
+        tried.append(values["a"])
+        return False
+
+    assert most_probable([field("a")], {"a": {"x": 0.0, "y": 1.0, "z": 0.0}}, accepts) is None
+    assert tried == ["y", "x", "z"]
+
+
+class Pair(BaseModel):
+    a: Literal["x", "y"]
+    b: Literal["x", "y"]
+
+
+class Different(Pair):
+    @model_validator(mode="after")
+    def differ(self) -> Different:
+        if self.a == self.b:
+            raise ValueError("a and b differ")
+        return self
+
+
+def test_only_a_schema_with_rules_judges_and_only_whole_records() -> None:
+    plain, strict = Task(Pair, name="pair"), Task(Different, name="different")
+    assert judge_of(plain, plain.fields) is None
+    assert judge_of(strict, strict.fields[:1]) is None
+    accepts = judge_of(strict, strict.fields)
+    assert accepts is not None
+    assert accepts({"a": "x", "b": "y"})
+    assert not accepts({"a": "x", "b": "x"})

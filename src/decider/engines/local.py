@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import ValidationError
 from pydantic_core import to_json
 
 from decider.decision import Reply, Request
@@ -17,7 +15,7 @@ from decider.task import Task
 
 try:
     from decider.model import folder
-    from decider.model.joint import MOST_TRIES, most_probable
+    from decider.model.joint import MOST_TRIES, judge_of, most_probable
 except ModuleNotFoundError as error:
     if error.name != "numpy":
         raise
@@ -49,18 +47,11 @@ class LocalEngine(Engine):
 
         Where only some of the task's fields are asked, the schema cannot judge yet, and each has its own best value.
         """
-        model = self._model
-        distributions = model.heads.distributions(model.features.vector(request.input), request.fields)
-        judged = self._task.has_validators and len(request.fields) == len(self._task.fields)
-        values = most_probable(request.fields, distributions, self._accepts if judged else None)
+        model, fields = self._model, request.fields
+        distributions = model.heads.distributions(model.features.vector(request.input), fields)
+        values = most_probable(fields, distributions, judge_of(self._task, fields))
         if values is None:
-            raise InvalidDecision(f"the schema accepts none of the {MOST_TRIES} most probable records of {self._path}")
+            tried = f"of the most probable records of the model {self.model!r}, {MOST_TRIES} at most were tried"
+            raise InvalidDecision(f"the schema accepts no record: {tried}")
         text = to_json(nest(values)).decode()
         return Reply(text=text, probabilities=distributions, source="local", calibrated=True)
-
-    def _accepts(self, values: Mapping[str, Any]) -> bool:
-        try:
-            self._task.validate(nest(values))
-        except ValidationError:
-            return False
-        return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
@@ -65,7 +67,7 @@ def fit(candidate: Candidate, x: csr_matrix, labels: NDArray[np.int64], size: in
     present = np.unique(labels)
     weights, bias = np.zeros((x.shape[1], size)), np.zeros(size)
     if present.size > 1:
-        classifier = _classifier(candidate, seed).fit(x, labels)
+        classifier = _fitted(candidate, x, labels, seed)
         if present.size == 2:
             weights[:, present[1]], bias[present[1]] = classifier.coef_[0], classifier.intercept_[0]
         else:
@@ -81,15 +83,20 @@ def fit_tags(candidate: Candidate, x: csr_matrix, tags: NDArray[np.bool_], seed:
         if column.all() or not column.any():
             bias[n] = 1.0 if column.all() else -1.0
             continue
-        classifier = _classifier(candidate, seed).fit(x, column)
+        classifier = _fitted(candidate, x, column, seed)
         weights[:, n], bias[n] = classifier.coef_[0], classifier.intercept_[0]
     return Scores(weights=weights, bias=bias, known=np.ones(tags.shape[1], np.bool_))
 
 
-def _classifier(candidate: Candidate, seed: int) -> Any:
+def _fitted(candidate: Candidate, x: csr_matrix, labels: NDArray[Any], seed: int) -> Any:
+    """One classifier; where the solver stops early, cross-validation judges what it has, as it does any other."""
     if candidate.loss == "logistic":
-        return LogisticRegression(C=candidate.c, max_iter=1000)
-    return LinearSVC(C=candidate.c, tol=1e-2, random_state=seed)
+        classifier = LogisticRegression(C=candidate.c, max_iter=1000)
+    else:
+        classifier = LinearSVC(C=candidate.c, tol=1e-2, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return classifier.fit(x, labels)
 
 
 def encode(values: Sequence[Any], labels: Sequence[Any]) -> NDArray[np.int64]:

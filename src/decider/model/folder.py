@@ -1,7 +1,7 @@
 """A model folder: arrays that no pickle can hide in, and a manifest that says what they are.
 
 manifest.json   what was trained, on what (by fingerprint), how well, and the sha256 of every other file
-buckets.npy     int32 (n-gram columns): the bucket of each
+buckets.npy     int32 (n-gram columns): the bucket of each, ascending
 rarity.npy      float32 (n-gram columns): the inverse document frequency of each
 weights.npy     float32 (columns, labels of all fields in order)
 bias.npy        float32 (labels of all fields in order)
@@ -18,84 +18,29 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
+from pydantic_core import from_json
 
 from decider.errors import ModelError
-from decider.model.features import Features, Number
+from decider.model.features import Features
 from decider.model.hashing import BITS
 from decider.model.heads import Heads
-from decider.schema import Field, Label, Option
+from decider.model.manifest import FORMAT, FeaturesEntry, FieldEntry, Manifest, differences
 from decider.task import Task
 
-FORMAT = 1
 MANIFEST = "manifest.json"
 _ARRAYS: Mapping[str, tuple[str, int]] = {
-    "buckets": ("int32", 1),
-    "rarity": ("float32", 1),
-    "weights": ("float32", 2),
-    "bias": ("float32", 1),
+    "buckets": ("<i4", 1),
+    "rarity": ("<f4", 1),
+    "weights": ("<f4", 2),
+    "bias": ("<f4", 1),
 }
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FieldEntry(_Strict):
-    """A field that was trained, with its labels in the order of the columns."""
-
-    path: str
-    kind: Literal["choice", "bool", "scale", "tags"]
-    labels: list[Label]
-    optional: bool
-
-
-class NumberEntry(_Strict):
-    """A numeric input, as `features.Number` has it."""
-
-    path: str
-    start: int
-    mean: float
-    scale: float
-    edges: list[float]
-
-
-class FeaturesEntry(_Strict):
-    """What `features.Features` has beside its arrays."""
-
-    bits: int
-    least: int
-    most: int
-    texts: list[str]
-    categories: list[str]
-    seen: dict[str, int]
-    numbers: list[NumberEntry]
-
-
-class Manifest(_Strict):
-    """Everything that a model folder says of itself.
-
-    `metrics` is what cross-validation gave on the training rows, with 95 % intervals.
-    """
-
-    format: int
-    task: str
-    version: int
-    schema_fingerprint: str
-    inputs: list[str]
-    fields: list[FieldEntry]
-    features: FeaturesEntry
-    data_fingerprint: str
-    rows: int
-    metrics: dict[str, Any]
-    settings: dict[str, Any]
-    versions: dict[str, str]
-    created_at: str
-    files: dict[str, str]
+_OURS = {"format", "schema_fingerprint", "files"}
+"""Keys that tell our manifest.json, of whatever format, from one of the many others of that name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,19 +59,18 @@ def save(path: Path, *, manifest: Mapping[str, Any], features: Features, heads: 
 
     Raises `ModelError` where something that is not a model stands there.
     """
+    path = path.resolve()
     refuse_foreign(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
-        arrays = {"buckets": features.buckets, "rarity": features.weights, "weights": heads.weights, "bias": heads.bias}
-        files = {f"{name}.npy": _write(aside / f"{name}.npy", _bytes(array)) for name, array in arrays.items()}
+        arrays = {"buckets": features.buckets, "rarity": features.rarity, "weights": heads.weights, "bias": heads.bias}
+        files = {f"{name}.npy": _write(aside / f"{name}.npy", _bytes(name, array)) for name, array in arrays.items()}
         whole = Manifest(
             format=FORMAT,
-            fields=[
-                FieldEntry(path=one.path, kind=one.kind, labels=list(one.labels), optional=one.optional)  # type: ignore[arg-type]  # only closed fields are trained
-                for one in heads.fields
-            ],
-            features=_entry(features),
+            fields=[FieldEntry.of(field) for field in heads.fields],
+            features=FeaturesEntry.of(features),
+            rows=heads.rows,
             files=files,
             **manifest,
         )
@@ -140,30 +84,49 @@ def load(path: Path, *, task: Task[Any]) -> Model:
     """Read a model folder; raises `ModelError` for one that is damaged, foreign, or of another task."""
     content = _read(path, MANIFEST)
     manifest = _manifest(path, content)
-    fields = _matched(path, manifest, task)
+    differing = differences(manifest, task)
+    if differing:
+        raise ModelError(f"{path} is not of the task {task.name!r}: {'; '.join(differing)}; train it again")
+    _refuse_junk(path)
     arrays = {name: _array(path, name, manifest) for name in _ARRAYS}
-    entry = manifest.features
-    features = Features(
-        texts=tuple(entry.texts),
-        categories=tuple(entry.categories),
-        numbers=tuple(Number(**{**dict(one), "edges": tuple(one.edges)}) for one in entry.numbers),
-        least=entry.least,
-        most=entry.most,
-        buckets=arrays["buckets"],
-        weights=arrays["rarity"],
-        seen=entry.seen,
+    fields = {field.path: field for field in task.fields}
+    heads = Heads(
+        fields=tuple(fields[entry.path] for entry in manifest.fields),
+        weights=arrays["weights"],
+        bias=arrays["bias"],
+        rows=manifest.rows,
     )
-    heads = Heads(fields=fields, weights=arrays["weights"], bias=arrays["bias"])
-    labels = sum(len(one.labels) for one in fields)
+    _check_columns(path, arrays)
+    features = manifest.features.features(buckets=arrays["buckets"], rarity=arrays["rarity"])
+    labels = sum(len(field.labels) for field in heads.fields)
     if heads.weights.shape != (features.width, labels) or heads.bias.shape != (labels,):
         raise _damaged(path, "its arrays are not of the size that its manifest says")
     return Model(manifest=manifest, features=features, heads=heads, sha256=hashlib.sha256(content).hexdigest())
 
 
 def refuse_foreign(path: Path) -> None:
-    """Raise `ModelError` where something stands at `path` that is not a model."""
-    if path.exists() and not (path / MANIFEST).is_file() and (not path.is_dir() or any(path.iterdir())):
+    """Raise `ModelError` where something stands at `path` that is not a model, or not a model alone."""
+    if not path.exists():
+        return
+    if not path.is_dir() or (any(path.iterdir()) and not _is_ours(path)):
         raise ModelError(f"{path} is there already and is no model; nothing was written; name another folder")
+    foreign = sorted(one.name for one in path.iterdir() if one.name not in _NAMES)
+    if foreign:
+        raise ModelError(
+            f"{path} holds {foreign[0]!r}, which is no part of a model and would be lost; nothing was written; "
+            "move it away, or name another folder"
+        )
+
+
+_NAMES = {MANIFEST, *(f"{name}.npy" for name in _ARRAYS)}
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        said = json.loads((path / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(said, dict) and said.keys() >= _OURS
 
 
 def _put_in_place(aside: Path, path: Path) -> None:
@@ -184,26 +147,10 @@ def _write(path: Path, content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _bytes(array: NDArray[Any]) -> bytes:
+def _bytes(name: str, array: NDArray[Any]) -> bytes:
     file = io.BytesIO()
-    np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+    np.save(file, np.ascontiguousarray(array, _ARRAYS[name][0]), allow_pickle=False)
     return file.getvalue()
-
-
-def _entry(features: Features) -> FeaturesEntry:
-    numbers = [
-        NumberEntry(path=one.path, start=one.start, mean=one.mean, scale=one.scale, edges=list(one.edges))
-        for one in features.numbers
-    ]
-    return FeaturesEntry(
-        bits=BITS,
-        least=features.least,
-        most=features.most,
-        texts=list(features.texts),
-        categories=list(features.categories),
-        seen=dict(features.seen),
-        numbers=numbers,
-    )
 
 
 def _read(path: Path, name: str) -> bytes:
@@ -218,12 +165,10 @@ def _read(path: Path, name: str) -> bytes:
 
 def _manifest(path: Path, content: bytes) -> Manifest:
     try:
-        said = json.loads(content)
+        said = from_json(content, allow_inf_nan=False)
         if isinstance(said, dict) and said.get("format") != FORMAT:
-            message = (
-                f"{path} is in format {said.get('format')!r}, and this version reads format {FORMAT}; train it again"
-            )
-            raise ModelError(message)
+            found = f"{path} is in format {said.get('format')!r}"
+            raise ModelError(f"{found}, and this version reads format {FORMAT}; train it again")
         manifest = Manifest.model_validate(said)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
@@ -236,53 +181,39 @@ def _manifest(path: Path, content: bytes) -> Manifest:
     return manifest
 
 
-def _matched(path: Path, manifest: Manifest, task: Task[Any]) -> tuple[Field, ...]:
-    """The fields of the model, each of them as the task has it today."""
-    closed = {field.path: field for field in task.fields if field.closed}
-    problems = []
-    for entry in manifest.fields:
-        field = closed.pop(entry.path, None)
-        if field is None:
-            problems.append(f"{entry.path} is not a closed field of the task")
-        elif (field.kind, list(field.labels), field.optional) != (entry.kind, entry.labels, entry.optional):
-            problems.append(_differs(entry, field))
-    problems += [f"{name} was not trained" for name in closed]
-    inputs = [field.path for field in task.inputs]
-    if manifest.inputs != inputs:
-        problems.append(f"it reads the inputs {manifest.inputs or 'one text'}, the task has {inputs or 'one text'}")
-    if problems:
-        raise ModelError(f"{path} is not of the task {task.name!r}: {'; '.join(problems)}; train it again")
-    return tuple(
-        Field(
-            path=one.path,
-            kind=one.kind,
-            options=tuple(Option(value=label) for label in one.labels if label is not None),
-            optional=one.optional,
-        )
-        for one in manifest.fields
-    )
-
-
-def _differs(entry: FieldEntry, field: Field) -> str:
-    added = [label for label in field.labels if label not in entry.labels]
-    removed = [label for label in entry.labels if label not in field.labels]
-    said = [f"without {added!r}"] if added else []
-    said += [f"with {removed!r}"] if removed else []
-    return f"{field.path} was trained {' and '.join(said) or f'as {entry.kind} in another order'}"
+def _refuse_junk(path: Path) -> None:
+    """Files that no model has; hidden ones may be there, since file systems and version control leave them."""
+    junk = sorted(one.name for one in path.iterdir() if one.name not in _NAMES and not one.name.startswith("."))
+    if junk:
+        raise _damaged(path, f"it holds {junk[0]!r}, which is no part of a model")
 
 
 def _array(path: Path, name: str, manifest: Manifest) -> NDArray[Any]:
+    """One array, read-only; it is never unpickled, and takes no more memory than its file."""
     file = f"{name}.npy"
     content = _read(path, file)
     if hashlib.sha256(content).hexdigest() != manifest.files.get(file):
         raise _damaged(path, f"{file} is not the file that was written with the manifest (its sha256 differs)")
+    stream = io.BytesIO(content)
     try:
-        array = np.load(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        np.lib.format.read_magic(stream)
+        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(stream)
+        if by_columns or (dtype.str, len(shape)) != _ARRAYS[name]:
+            raise _damaged(path, f"{file} holds {dtype.name} in {len(shape)} dimensions")
+        return np.frombuffer(content, dtype, offset=stream.tell()).reshape(shape)
+    except ValueError as error:
         raise _damaged(path, f"{file} is no plain array ({error})") from error
-    if (array.dtype.name, array.ndim) != _ARRAYS[name]:
-        raise _damaged(path, f"{file} holds {array.dtype.name} in {array.ndim} dimensions")
-    return np.asarray(array)
+
+
+def _check_columns(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    buckets = arrays["buckets"]
+    if buckets.size and not (buckets[0] >= 0 and buckets[-1] < 1 << BITS and (buckets[1:] > buckets[:-1]).all()):
+        raise _damaged(path, "buckets.npy holds numbers that are no buckets in ascending order")
+    if arrays["rarity"].shape != buckets.shape:
+        raise _damaged(path, "its arrays are not of the size that its manifest says")
+    for name in ("rarity", "weights", "bias"):
+        if not np.isfinite(arrays[name]).all():
+            raise _damaged(path, f"{name}.npy holds a number that is not finite")
 
 
 def _damaged(path: Path, message: str) -> ModelError:
