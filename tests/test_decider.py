@@ -143,6 +143,14 @@ def test_attempts_end(decide: Decide) -> None:
     assert len(engine.requests) == 3
 
 
+def test_attempts_are_those_of_the_whole_decision_re_asks_included(decide: Decide) -> None:
+    down = EngineUnavailable("down")
+    decider, engine = decider_of(down, "?", down, BILLING, retry={"attempts": 2})
+    with pytest.raises(EngineUnavailable, match="down"):
+        decide(decider, "x")
+    assert len(engine.requests) == 3
+
+
 def test_a_wait_beyond_the_deadline_is_not_begun(decide: Decide) -> None:
     decider, engine = decider_of(EngineUnavailable("busy", retry_after=600.0), BILLING)
     with pytest.raises(DeadlineExceeded, match="busy; asking again in 600 s would be beyond the deadline of 60 s"):

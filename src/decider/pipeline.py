@@ -58,6 +58,7 @@ class Course(Generic[S]):
         self._record = Record(task)
         self._started = time.perf_counter()
         self._created_at = datetime.now(UTC)
+        self._pauses = waits(task.spec.retry.attempts)
         self._queued = 0.0
         self._calls = 0
         self._input: Input | None = None
@@ -120,7 +121,6 @@ class Course(Generic[S]):
     def _ask(self, engine: Engine, step: Step, correction: Correction | None) -> Generator[Ask | Sleep, Any, Reply]:
         """Ask once, and again while the engine is unavailable, within the deadline."""
         retry = self._task.spec.retry
-        pauses = waits(retry.attempts)
         while True:
             remaining = retry.deadline - self._spent
             if remaining <= 0:
@@ -132,7 +132,7 @@ class Course(Generic[S]):
                 reply: Reply = yield ask
                 return reply
             except EngineUnavailable as error:
-                pause = next(pauses, None)
+                pause = next(self._pauses, None)
                 if pause is None:
                     raise
                 seconds = max(pause, error.retry_after or 0.0)

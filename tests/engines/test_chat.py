@@ -289,6 +289,17 @@ def test_the_client_of_a_loop_is_closed_with_the_loop() -> None:
     assert len(endpoint.requests) == 3
 
 
+def test_the_client_of_a_forgotten_decider_is_closed_too() -> None:
+    with serve(completion(GOOD)) as endpoint:
+        decider = Decider(task_at(endpoint.url))
+        decider.decide("x")
+        cycle: list[Any] = [decider]
+        cycle.append(cycle)
+        del decider, cycle
+        gc.collect()
+    assert len(endpoint.requests) == 1
+
+
 def test_a_running_loop_may_let_go_early() -> None:
     async def run(endpoint: Endpoint) -> None:
         async with Decider(task_at(endpoint.url)) as decider:

@@ -198,8 +198,13 @@ class ChatEngine(Engine):
             keeper = _close_with_loop(client)
             with self._lock:
                 self._loops[loop] = kept = (client, keeper)
+                _open[id(client)] = keeper
             await anext(keeper)
         return kept[0]
+
+
+_open: dict[int, AsyncGenerator[None]] = {}
+"""Keeps what closes each client alive until it has: a loop does not, and an engine may be forgotten first."""
 
 
 async def _close_with_loop(client: AsyncOpenAI) -> AsyncGenerator[None]:
@@ -207,6 +212,7 @@ async def _close_with_loop(client: AsyncOpenAI) -> AsyncGenerator[None]:
     try:
         yield
     finally:
+        del _open[id(client)]
         await client.close()
         await asyncio.sleep(0)  # a closed transport lets go of its socket one turn of the loop later
 

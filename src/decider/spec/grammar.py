@@ -224,7 +224,9 @@ def _accept_form(value: Any) -> str | None:
 class Retry(_Section):
     """What is done when an endpoint does not answer."""
 
-    attempts: Annotated[int, Whole(1, 100)] = Field(5, description="Calls to an endpoint for one decision, at most.")
+    attempts: Annotated[int, Whole(1, 100)] = Field(
+        5, description="How often an endpoint that is unavailable is tried for one decision, at most."
+    )
     deadline: Seconds = Field(60.0, description="The time for one decision.", json_schema_extra={"default": "60s"})
     passes: Annotated[int, Whole(1, 100)] = Field(3, description="How often a run goes over the rows that failed.")
 
