@@ -142,9 +142,9 @@ def grams_of(value: Input, texts: Sequence[str], *, least: int, most: int) -> ND
 def counted(numbers: NDArray[Any]) -> Counts:
     """Return each different one of `numbers`, and how often it is there; sorts them in place."""
     numbers.sort()
-    edge = np.ones(numbers.size + 1, np.bool_)
-    np.not_equal(numbers[1:], numbers[:-1], out=edge[1:-1])
-    at = edge.nonzero()[0]
+    again = np.zeros(numbers.size + 1, np.bool_)
+    np.equal(numbers[1:], numbers[:-1], out=again[1:-1])
+    at = (~again).nonzero()[0]
     return numbers[at[:-1]], at[1:] - at[:-1]
 
 
