@@ -14,6 +14,7 @@ help:  ## this list
 
 demo: $(VENV)/demo.stamp  ## the main job on real complaints: no key, no network
 	$(BIN)/decider demo
+	@echo 'The command is $(BIN)/decider; after  . $(BIN)/activate  it is decider.'
 
 test: $(VENV)/test.stamp  ## the tests, with branch coverage
 	$(BIN)/python -m pytest --cov
