@@ -33,7 +33,10 @@ def test_all_work_runs_on_one_thread_that_ends_at_close() -> None:
 
 
 def test_a_loop_that_never_ran_closes() -> None:
-    LoopThread().close()
+    loop = LoopThread()
+    loop.close()
+    loop.close()
+    assert loop._loop is None
 
 
 def test_work_that_runs_at_close_is_cancelled() -> None:
