@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import threading
 import time
@@ -30,7 +31,7 @@ from decider.errors import (
 from decider.learn.train import train
 from decider.task import Task
 from decider.testing import FakeEngine
-from endpoint import completion, serve
+from endpoint import Answer, completion, serve
 
 Decide = Callable[..., Decision[Any]]
 
@@ -193,7 +194,7 @@ def test_rejections_are_not_asked_again(decide: Decide) -> None:
         ('{"team": "billing", "urgent": true, "why": 1}', "The field 'why' was not asked for."),
         ('{"team": "Billing ", "urgent": true}', "team: 'Billing ' is not allowed; allowed: 'billing', 'login'."),
         ('{"team": "billing", "urgent": "true"}', "urgent: 'true' is not allowed; allowed: False, True."),
-        ('{"team": NaN, "urgent": true}', "The reply is not JSON: "),
+        ('{"team": NaN, "urgent": true}', "The field 'team' is a number that JSON does not have"),
     ],
 )
 def test_a_reply_that_does_not_fit_is_asked_again_once_with_a_short_reason(
@@ -499,3 +500,94 @@ def test_open_fields_of_a_trained_task_are_asked_of_the_prompt(tmp_path: Path, d
     assert decision.fields["why"].probability is None
     assert decision.confidence is None
     assert list(endpoint.requests[0][2]["response_format"]["json_schema"]["schema"]["properties"]) == ["why"]
+
+
+class Reasoned(Route):
+    why: str
+
+    @model_validator(mode="after")
+    def urgency_has_a_reason(self) -> Reasoned:
+        if self.urgent and self.why == "none":
+            raise ValueError("what is urgent has a reason")
+        return self
+
+
+def answers(**shares: Any) -> Answer:
+    """What a decision endpoint answers to a choice and to a truth."""
+    said = {"q0": {"type": "choice", "probabilities": shares["team"]}, "q1": {"type": "noul", "noul": shares["urgent"]}}
+    return Answer(body=json.dumps({"answers": said, "usage": {"input_tokens": 7}, "model": "d-1"}))
+
+
+def test_open_fields_beside_a_decision_endpoint_are_asked_of_the_model(decide: Decide) -> None:
+    first = answers(team={"billing": 0.9, "login": 0.1}, urgent=0.8)
+    with serve(first, completion('{"why": "paid"}')) as endpoint:
+        prompt = {"engine": "decisions", "model": "d", "base_url": endpoint.url, "price": {"input": 1e6, "output": 0}}
+        with Decider(Task(Reasoned, name="r", prompt=prompt)) as decider:
+            decision = decide(decider, "charged twice")
+    assert decision.output == Reasoned(team="billing", urgent=True, why="paid")
+    team, why = decision.fields["team"], decision.fields["why"]
+    assert (team.probability, team.source, team.calibrated, team.step) == (0.9, "decisions", False, 0)
+    assert (why.probability, why.source, why.step) == (None, None, 1)
+    assert [trace.engine for trace in decision.steps] == ["decisions", "chat"]
+    assert [path for path, _, _ in endpoint.requests] == ["/v1/systemone", "/v1/chat/completions"]
+    assert list(endpoint.requests[1][2]["response_format"]["json_schema"]["schema"]["properties"]) == ["why"]
+    assert decision.cost_usd == pytest.approx(7 + 11)
+    assert decision.usage == Usage(input_tokens=18, output_tokens=3)
+    assert decision.confidence is None
+
+
+def test_an_answer_that_the_open_fields_break_is_asked_for_as_a_whole(decide: Decide) -> None:
+    first = answers(team={"billing": 0.9, "login": 0.1}, urgent=0.8)
+    whole = completion('{"team": "billing", "urgent": false, "why": "none"}')
+    with serve(first, completion('{"why": "none"}'), whole) as endpoint:
+        prompt = {"engine": "decisions", "model": "d", "base_url": endpoint.url}
+        with Decider(Task(Reasoned, name="r", prompt=prompt)) as decider:
+            decision = decide(decider, "charged twice")
+    assert decision.output == Reasoned(team="billing", urgent=False, why="none")
+    assert {one.step for one in decision.fields.values()} == {1}
+    reply, problem = endpoint.requests[2][2]["messages"][-2:]
+    assert reply == {"role": "assistant", "content": '{"team":"billing","urgent":true,"why":"none"}'}
+    assert "what is urgent has a reason" in problem["content"]
+
+
+def test_a_model_that_answers_with_a_label_has_the_rest_asked_of_the_prompt(decide: Decide) -> None:
+    with serve(completion(" billing\n"), completion('{"urgent": true, "why": "paid"}')) as endpoint:
+        task = Task(
+            Reasoned,
+            name="r",
+            mode="finetuned",
+            prompt={"model": "m", "base_url": endpoint.url},
+            finetuned={"engine": "chat", "model": "ft", "messages": {"answer": {"label": "team"}}},
+        )
+        with Decider(task) as decider:
+            decision = decide(decider, "charged twice")
+    assert decision.output == Reasoned(team="billing", urgent=True, why="paid")
+    assert [body["model"] for _, _, body in endpoint.requests] == ["ft", "m"]
+    assert endpoint.requests[0][2]["messages"] == [{"role": "user", "content": "charged twice"}]
+    assert "response_format" not in endpoint.requests[0][2]
+
+
+def test_a_label_that_is_none_has_all_asked_of_the_prompt(decide: Decide) -> None:
+    with serve(completion("Billing!"), completion('{"team": "login", "urgent": true, "why": "paid"}')) as endpoint:
+        task = Task(
+            Reasoned,
+            name="r",
+            mode="finetuned",
+            prompt={"model": "m", "base_url": endpoint.url},
+            finetuned={"engine": "chat", "model": "ft", "messages": {"answer": {"label": "team"}}},
+        )
+        with Decider(task) as decider:
+            decision = decide(decider, "charged twice")
+    assert (decision.output.team, len(endpoint.requests)) == ("login", 2)
+    assert len(endpoint.requests[1][2]["messages"]) == 2
+
+
+def test_answers_that_vote_are_drawn_from_an_endpoint(decide: Decide) -> None:
+    said = [completion(f'{{"team": "{team}", "urgent": true}}') for team in ("billing", "login", "billing")]
+    with serve(*said) as endpoint:
+        with Decider(Task(Route, name="r", prompt={"model": "m", "base_url": endpoint.url, "samples": 3})) as decider:
+            decision = decide(decider, "charged twice")
+        assert len({json.dumps(body) for _, _, body in endpoint.requests}) == 1
+    assert (decision.output.team, decision.attempts, decision.usage.input_tokens) == ("billing", 3, 33)
+    assert decision.fields["team"].probabilities == {"billing": 2 / 3, "login": 1 / 3}
+    assert decision.confidence == pytest.approx(2 / 3)

@@ -57,12 +57,6 @@ SETS_REFUSED: Mapping[str, Mapping[str, str]] = {
     "cache": {"cache.ttl": "30d"},
     "log": {"log.keep": "90d"},
     "redact": {"redact.send": "original"},
-    "prompt.engine": {"prompt.engine": "decisions"},
-    "prompt.structure": {"prompt.structure": "tools"},
-    "prompt.samples": {"prompt.samples": "3"},
-    "prompt.examples.select": {"prompt.examples.file": "rows.jsonl", "prompt.examples.select": "similar"},
-    "finetuned.engine": {"finetuned.engine": "chat"},
-    "finetuned.messages": {"finetuned.engine": "chat", "finetuned.messages.user": "json"},
     "retry.passes": {"retry.passes": "2"},
 }
 """For each key that docs/spec.md calls refused: what sets it."""
@@ -339,7 +333,7 @@ def test_the_page_on_commands_is_up_to_date() -> None:
     assert (ROOT / "docs/commands.md").read_text(encoding="utf-8") == commands_page(), "run python tests/test_docs.py"
 
 
-@pytest.mark.parametrize("name", ["demo", "init", "check", "decide", "train", "evaluate"])
+@pytest.mark.parametrize("name", ["demo", "init", "check", "doctor", "decide", "train", "evaluate"])
 def test_the_page_on_commands_says_what_help_says(name: str) -> None:
     helped = _words(_help(name))
     section = (ROOT / "docs/commands.md").read_text(encoding="utf-8").partition(f"\n## decider {name}\n")[2]
@@ -392,6 +386,8 @@ def keys_of_the_grammar() -> dict[str, Any]:
     for name in ("Prompt", "Finetuned", "Retry", "Data"):
         parts[f"{name.lower()}."] = schema["$defs"][name]
     parts["prompt.examples."] = schema["$defs"]["Examples"]
+    parts["prompt.price."] = schema["$defs"]["Price"]
+    parts["finetuned.messages."] = schema["$defs"]["Messages"]
     parts["data.columns."] = schema["$defs"]["Columns"]
     return {
         f"{prefix}{key}": one.get("default")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import json
+from enum import IntEnum
+from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from decider.decision import Reply
 from decider.errors import BudgetExceeded, DataError, EngineError, InputError, SpecError
@@ -43,6 +46,13 @@ def test_steps_fill_in_one_nested_record() -> None:
         ('{"inner": {"team": "a", "level": 1}, "flag": true, "none": {}}', "'none' was not asked for"),
         ('{"inner": "a", "flag": true}', "'inner.team' is missing"),
         ('{"inner": {"team": "a", "level": 1}}', "'flag' is missing"),
+        ('{"inner": {"team": "a", "level": 1}, "flag": true, "inner.team": "b"}', "'inner.team' was not asked for"),
+        ('{"inner": {"team": "a", "level": 1, "team.x": {"y": 1}}, "flag": true}', "'inner.team.x' was not asked for"),
+        ('{"inner.team": "a", "inner": {"level": 1}, "flag": true}', "'inner.team' is missing"),
+        ("", "The reply is not JSON: EOF"),
+        ("null", "The reply is not a JSON object"),
+        ('{"inner": {"team": "a", "level": 1}, "flag": true} and more', "The reply is not JSON: trailing characters"),
+        ("[" * 1000, "The reply is not JSON: recursion limit"),
     ],
 )
 def test_what_was_not_asked_for_or_is_missing_is_a_misfit(text: str, says: str) -> None:
@@ -58,6 +68,170 @@ def test_only_the_first_mistakes_are_told_and_shortly() -> None:
         record.output()
     assert len(str(caught.value)) < 600
     assert "allowed: 'a', 'b'" in str(caught.value)
+
+
+class Item(BaseModel):
+    price: float
+
+
+class Open(BaseModel):
+    note: str
+    amount: float | None
+    items: list[Item]
+    prices: list[float]
+    team: Literal["Infinity", "NaN"]
+
+
+OPEN = Task(Open, name="open")
+FITTING: dict[str, str] = {"note": '"n"', "amount": "1.5", "items": "[]", "prices": "[1, 2]", "team": '"NaN"'}
+
+
+def reading(**values: str) -> Open:
+    """The output of a reply that holds these values, as JSON, in place of fitting ones."""
+    record = Record(OPEN)
+    text = ", ".join(f'"{name}": {value}' for name, value in {**FITTING, **values}.items())
+    record.read(Reply(text=f"{{{text}}}"), OPEN.fields, 0)
+    return record.output()
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize(
+    ("name", "value", "path"),
+    [
+        ("note", "{}", "note"),
+        ("amount", "{}", "amount"),
+        ("prices", "[1, {}]", "prices.1"),
+        ("items", '[{{"price": 1}}, {{"price": {}}}]', "items.1.price"),
+        ("team", "{}", "team"),
+    ],
+)
+def test_a_number_that_json_does_not_have_is_named_where_it_stands(
+    number: str, name: str, value: str, path: str
+) -> None:
+    with pytest.raises(Misfit, match=f"^The field '{path}' is a number that JSON does not have: NaN, or infinity.$"):
+        reading(**{name: value.format(number)})
+
+
+@pytest.mark.parametrize(("text", "where"), [("NaN", "the reply"), ("[[1], [Infinity]]", "1.0"), ('{"": NaN}', "the")])
+def test_it_is_named_where_there_is_no_field_too(text: str, where: str) -> None:
+    with pytest.raises(Misfit, match=f"The field '{where}.*' is a number"):
+        Record(OPEN).read(Reply(text=text), OPEN.fields, 0)
+
+
+def test_a_number_that_is_too_large_becomes_no_text_and_no_label() -> None:
+    """Python reads 1e999 as infinity, which is no number, no text, and no label of that name."""
+    for name, says in [
+        ("note", "note: Input should be a valid string"),
+        ("amount", "amount: Input should be a valid number"),
+        ("team", "team: inf is not allowed"),
+    ]:
+        with pytest.raises(Misfit, match=says):
+            reading(**{name: "1e999"})
+        with pytest.raises(Misfit, match=says.replace("inf", "-inf")):
+            reading(**{name: "-1e999"})
+    with pytest.raises(Misfit, match="prices: Input should be a valid number"):
+        reading(prices="[1, 1e999]")
+
+
+def test_words_that_look_like_such_numbers_are_words() -> None:
+    output = reading(note='"NaN"', team='"Infinity"')
+    assert (output.note, output.team) == ("NaN", "Infinity")
+    assert reading(note='"-Infinity and \\"NaN\\""').note == '-Infinity and "NaN"'
+
+
+def test_what_an_engine_cannot_read_is_told_in_its_words() -> None:
+    with pytest.raises(Misfit) as caught:
+        Record(OPEN).read(Reply(text="{}", problem="Two calls."), OPEN.fields, 0)
+    assert (str(caught.value), caught.value.whole, caught.value.paths) == ("Two calls.", False, frozenset())
+
+
+def test_refused_fields_are_not_missed_and_not_taken() -> None:
+    record = Record(TASK)
+    record.read(Reply(text='{"inner": {"level": 3}}', refused=("inner.team", "flag")), TASK.fields, 2)
+    assert record.values == {"inner.level": 3}
+    with pytest.raises(Misfit, match="'flag' was not asked for"):
+        record.read(Reply(text='{"inner": {"level": 3}, "flag": true}', refused=("inner.team", "flag")), TASK.fields, 0)
+    (partial,) = record.partial().values()
+    assert (partial.value, partial.step, partial.probability) == (3, 2, None)
+
+
+def test_a_fork_leaves_the_record_as_it_is() -> None:
+    record = Record(TASK)
+    record.read(Reply(text='{"flag": true}'), TASK.fields[2:], 0)
+    fork = record.fork()
+    fork.read(Reply(text='{"inner": {"team": "b", "level": 1}, "flag": false}'), TASK.fields, 1)
+    assert (record.text, fork.text) == ('{"flag":true}', '{"flag":false,"inner":{"team":"b","level":1}}')
+    assert fork.output().flag is False
+
+
+class Ruled(BaseModel):
+    team: Literal["a"] | Literal["b"]
+    level: Annotated[int, Field(ge=1, le=3)]
+    tags: Annotated[list[Literal["x", "y"]], Field(max_length=1)]
+    done: bool
+
+    @field_validator("team")
+    @classmethod
+    def not_b(cls, team: str) -> str:
+        if team == "b":
+            raise PydanticCustomError("leave", "that team is on leave")
+        return team
+
+
+RULED = Task(Ruled, name="ruled")
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"team": "c"}, "team: 'c' is not allowed; allowed: 'a', 'b'."),
+        ({"team": "b"}, "team: that team is on leave (came: 'b')."),
+        ({"team": None}, "team: None is not allowed; allowed: 'a', 'b'."),
+        ({"level": 4}, "level: 4 is not allowed; allowed: 1, 2, 3."),
+        ({"level": 0}, "level: 0 is not allowed; allowed: 1, 2, 3."),
+        ({"level": "1"}, "level: '1' is not allowed; allowed: 1, 2, 3."),
+        ({"done": 1}, "done: 1 is not allowed; allowed: False, True."),
+        ({"tags": ["z"]}, "tags: 'z' is not allowed; allowed: 'x', 'y'."),
+        ({"tags": "x"}, "tags: Input should be a valid array (came: 'x')."),
+        ({"tags": ["x", "y"]}, "tags: List should have at most 1 item after validation, not 2 (came: ['x', 'y'])."),
+    ],
+)
+def test_a_mistake_says_what_came_and_what_is_allowed(values: dict[str, Any], says: str) -> None:
+    record, said = Record(RULED), {"team": "a", "level": 1, "tags": [], "done": True, **values}
+    record.read(Reply(text=json.dumps(said)), RULED.fields, 0)
+    with pytest.raises(Misfit) as caught:
+        record.output()
+    assert str(caught.value) == f"The reply does not fit. {says}"
+    assert caught.value.paths == {next(iter(values))}
+    assert caught.value.whole
+
+
+class Level(IntEnum):
+    low = 1
+    high = 2
+
+
+class Rated(BaseModel):
+    level: Level
+    levels: list[Level]
+
+
+def test_a_value_is_told_as_the_schema_reads_it() -> None:
+    task = Task(Rated, name="rated")
+    for one in ("true", "1.0", "1"):
+        record = Record(task)
+        record.read(Reply(text=f'{{"level": {one}, "levels": [2, {one}]}}'), task.fields, 0)
+        told = record.decisions(record.output())
+        assert repr([field.value for field in told.values()]) == "[1, [1, 2]]"
+
+
+def test_single_fields_are_checked_while_others_are_missing() -> None:
+    record = Record(RULED)
+    record.read(Reply(text='{"team": "a"}'), RULED.fields[:1], 0)
+    record.check(RULED.fields[:1])
+    record.read(Reply(text='{"team": "b", "level": 9}'), RULED.fields[:2], 0)
+    with pytest.raises(Misfit, match="team: that team is on leave .* level: 9 is not allowed"):
+        record.check(RULED.fields[:2])
 
 
 def test_errors_say_where() -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from pydantic import BaseModel, Field, ValidationError, create_model, field_validator
+from pydantic import BaseModel, Field, ValidationError, create_model, field_validator, model_validator
 
 from decider.errors import InputError, SpecError
-from decider.task import Task
+from decider.task import Task, path_of
 
 
 class Ticket(BaseModel):
@@ -25,6 +25,8 @@ class Triage(BaseModel):
     category: Literal["billing", "login"] = Field(description="what the customer needs", alias="Category")
     escalate: bool
 
+
+OPENAI = "OPENAI_API_KEY"
 
 SCHEMA = """
 from typing import Literal
@@ -231,6 +233,36 @@ def test_no_code_means_no_code_and_no_foreign_keys(tmp_path: Path) -> None:
     assert Task.load(write(tmp_path, fine), allow_code=False).name == "t"
 
 
+@pytest.mark.parametrize(
+    ("keys", "sent"),
+    [
+        ("api_key_env: AWS_SECRET", "AWS_SECRET to OpenAI"),
+        ("base_url: 'http://127.0.0.1/v1', api_key_env: OPENAI_API_KEY", "OPENAI_API_KEY to http://127.0.0.1/v1"),
+        (
+            "base_url: 'https://openai.com.evil/v1', api_key_env: OPENAI_API_KEY",
+            "OPENAI_API_KEY to https://openai.com.",
+        ),
+    ],
+)
+def test_no_code_means_no_foreign_keys_for_a_tuned_model_either(tmp_path: Path, keys: str, sent: str) -> None:
+    spec = f"name: t\nfields: {{team: {{options: [a, b]}}}}\nfinetuned:\n  {{engine: chat, model: ft, {keys}}}\n"
+    said = refused(tmp_path, spec, allow_code=False)
+    assert said.startswith("FOLDER/spec.yaml:4:")
+    assert f"finetuned.api_key_env: would send {sent}" in said
+    assert Task.load(write(tmp_path, spec)).spec.finetuned.api_key_env is not None
+    own = spec.replace(keys, f"api_key_env: {OPENAI}")
+    assert Task.load(write(tmp_path, own), allow_code=False).name == "t"
+
+
+def test_a_tuned_model_inherits_no_foreign_key_unseen(tmp_path: Path) -> None:
+    spec = (
+        "name: t\nfields: {team: {options: [a, b]}}\n"
+        "prompt: {model: m, base_url: 'http://127.0.0.1/v1'}\n"
+        f"finetuned: {{engine: chat, model: ft, api_key_env: {OPENAI}}}\n"
+    )
+    assert "would send OPENAI_API_KEY to http://127.0.0.1/v1" in refused(tmp_path, spec, allow_code=False)
+
+
 def test_output_takes_the_place_of_the_specs_own(tmp_path: Path) -> None:
     task: Task[Any] = Task.load(write(tmp_path), output=Triage)
     assert task.output is Triage
@@ -394,6 +426,23 @@ def test_an_input_that_does_not_fit_names_its_row_and_its_field(x: Any, says: st
     assert says in str(caught.value)
 
 
+def test_an_input_that_json_cannot_hold_is_refused() -> None:
+    class Loose(BaseModel):
+        body: str
+        meta: Any = None
+
+    task, inside_itself = in_python(input=Loose), list[Any]()
+    inside_itself.append(inside_itself)
+    deep: Any = 1
+    for _ in range(3000):
+        deep = [deep]
+    for meta in (b"\xff", object(), inside_itself, deep):
+        for x in ({"body": "x", "meta": meta}, Loose(body="x", meta=meta)):
+            with pytest.raises(InputError, match="row 7: cannot be written as JSON: "):
+                task.encode(x, row="7")
+    assert task.encode({"body": "x", "meta": {"a": {1}}}) == {"body": "x", "meta": {"a": [1]}}
+
+
 def test_a_bare_text_fills_no_form_of_several_fields() -> None:
     two = create_model("Two", a=(str, ...), b=(str, ...))
     with pytest.raises(InputError, match="expected the fields a, b, and found a str"):
@@ -419,6 +468,114 @@ def test_validation_is_strict_and_by_name() -> None:
     ):
         with pytest.raises(ValidationError):
             task.validate(wrong)
+
+
+class Free(BaseModel):
+    note: str
+    amount: float | None
+    team: Literal["NaN", "Infinity", "b"]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("name", ["note", "amount", "team"])
+def test_a_number_that_json_does_not_have_fits_nowhere(name: str, number: float) -> None:
+    task = Task(Free, name="t")
+    fits = {"note": "NaN", "amount": 1.5, "team": "Infinity"}
+    assert task.validate(fits) == Free(note="NaN", amount=1.5, team="Infinity")
+    with pytest.raises(ValidationError) as caught:
+        task.validate({**fits, name: number})
+    assert [path_of(one) for one in caught.value.errors()] == [name]
+
+
+class Both(BaseModel):
+    team: Literal["a", "b"]
+    level: int
+    why: str
+
+    @field_validator("team")
+    @classmethod
+    def not_b(cls, team: str) -> str:
+        if team == "b":
+            raise ValueError("that team is on leave")
+        return team
+
+
+class After(Both):
+    @model_validator(mode="after")
+    def rule(self) -> After:
+        raise ValueError("never")
+
+
+class Before(Both):
+    @model_validator(mode="before")
+    @classmethod
+    def rule(cls, said: Any) -> Any:
+        if not said["why"]:
+            raise ValueError("no reason")
+        return said
+
+
+class Wrapped(Both):
+    @model_validator(mode="wrap")
+    @classmethod
+    def rule(cls, said: Any, read: Any) -> Any:
+        if said.get("why", None).startswith("x"):
+            raise ValueError("no reason")
+        return read(said)
+
+
+class Summed(Both):
+    @model_validator(mode="before")
+    @classmethod
+    def rule(cls, said: Any) -> Any:
+        assert len(said.get("why")) + 1
+        return said
+
+
+def test_single_fields_are_judged_while_others_are_missing() -> None:
+    for output in (Both, After):
+        task: Task[Any] = Task(output, name="t")
+        assert task.objections({"team": "a"}, task.fields[:1]) == []
+        assert task.objections({"team": "a", "level": 3}, task.fields[:1]) == []
+        (team,) = task.objections({"team": "b", "level": "x"}, task.fields[:1])
+        assert (path_of(team), team["msg"]) == ("team", "Value error, that team is on leave")
+        assert [path_of(one) for one in task.objections({"team": "z", "level": "x"}, task.fields)] == ["team", "level"]
+
+
+def test_a_rule_of_the_whole_is_not_asked_about_a_part() -> None:
+    whole = {"team": "a", "level": 3, "why": "so"}
+    for output in (Both, After):
+        task: Task[Any] = Task(output, name="t")
+        assert task.objections(whole, task.fields) == []
+
+
+@pytest.mark.parametrize("output", [Before, Wrapped, Summed])
+def test_a_rule_that_reads_what_is_not_there_objects_to_nothing(output: type[BaseModel]) -> None:
+    """It fails with a `KeyError`, an `AttributeError`, or a `TypeError`."""
+    task: Task[Any] = Task(output, name="t")
+    assert task.objections({"team": "a"}, task.fields[:1]) == []
+    assert task.objections({"team": "b"}, task.fields[:1]) == []
+    with pytest.raises((KeyError, AttributeError, TypeError)):
+        task.validate({"team": "a"})
+
+
+def test_a_mistake_inside_a_field_is_that_of_the_field() -> None:
+    class Inner(BaseModel):
+        price: float
+
+    class Outer(BaseModel):
+        item: list[Inner]
+        items: Literal["a"] | Literal["b"]
+        inner: Inner
+
+    task = Task(Outer, name="t")
+    with pytest.raises(ValidationError) as caught:
+        task.validate({"item": [{"price": "x"}], "items": "c", "inner": {"price": "x"}})
+    errors = caught.value.errors()
+    assert [path_of(one, task.fields) for one in errors] == ["item", "items", "items", "inner.price"]
+    assert path_of(errors[0]) == "item.price"
+    found = task.objections({"item": [{"price": "x"}], "items": "c"}, task.fields[:2])
+    assert len(found) == 3
 
 
 def test_misuse_is_a_type_error() -> None:
@@ -456,3 +613,87 @@ def test_a_scale_may_be_given_by_its_levels(tmp_path: Path) -> None:
     task: Task[Any] = Task.load(write(tmp_path, spec))
     assert task.fields[0].labels == (1, 2)
     assert [option.description for option in task.fields[0].options] == ["low", "high"]
+
+
+TUNED = """\
+name: t
+fields: {team: {options: [a, b]}}
+prompt: {model: m, price: {input: 1, output: 2.5}, context: 8000}
+finetuned:
+  engine: chat
+  model: ft
+  base_url: 'http://127.0.0.1:9/v1'
+  api_key_env: OWN_KEY
+  structure: json
+  params: {temperature: 0}
+  price: {input: 0.5, output: 2, cached: 0.1}
+  context: 4000
+  messages: {system: old.txt, user: json, answer: {label: team}}
+"""
+
+
+def tuned(folder: Path, spec: str = TUNED, system: str | bytes = "Sort.\n") -> Task[Any]:
+    (folder / "old.txt").write_bytes(system if isinstance(system, bytes) else system.encode("utf-8-sig"))
+    return Task.load(write(folder, spec))
+
+
+def test_a_model_tuned_elsewhere_survives_saving(tmp_path: Path) -> None:
+    task = tuned(tmp_path)
+    task.save(tmp_path / "again.yaml")
+    again: Task[Any] = Task.load(tmp_path / "again.yaml")
+    assert again == task
+    assert again.spec.finetuned == task.spec.finetuned
+    assert again.spec.prompt == task.spec.prompt
+    assert again.old_system == "Sort."
+    assert again.spec.finetuned.messages is not None
+    assert again.spec.finetuned.messages.label == "team"
+
+
+@pytest.mark.parametrize(
+    ("text", "system"),
+    [
+        ("Sort.", "Sort."),
+        ("Sort.\n", "Sort."),
+        ("Sort.\n\n", "Sort.\n"),
+        ("a\r\nb\r\n", "a\nb"),
+        (" é ", " é "),
+        ("", ""),
+    ],
+)
+def test_the_old_system_message_is_the_text_of_its_file(tmp_path: Path, text: str, system: str) -> None:
+    assert tuned(tmp_path, system=text).old_system == system
+    assert in_python().old_system is None
+    assert tuned(tmp_path, TUNED.replace("system: old.txt, ", "")).old_system is None
+
+
+def test_an_old_system_message_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    for spec, says in [
+        (TUNED.replace("old.txt", "nowhere.txt"), "cannot read 'nowhere.txt': "),
+        (TUNED.replace("old.txt", "."), "cannot read "),
+        (TUNED.replace("old.txt", "../old.txt"), "'../old.txt' leads out of the spec's folder"),
+    ]:
+        said = refused(tmp_path, spec)
+        assert said.startswith("FOLDER/spec.yaml:13:14: finetuned.messages.system: ")
+        assert says in said
+    with pytest.raises(SpecError, match="cannot read 'old.txt': 'utf-8' codec"):
+        tuned(tmp_path, system=b"caf\xe9")
+
+
+def test_what_a_tuned_model_is_asked_is_in_the_fingerprint(tmp_path: Path) -> None:
+    before = tuned(tmp_path)
+    stamp = before.stamp()
+    assert tuned(tmp_path).prompt_fingerprint == before.prompt_fingerprint
+    assert tuned(tmp_path, system="Sort them.").prompt_fingerprint != before.prompt_fingerprint
+    assert before.stamp() != stamp
+    other = tuned(tmp_path, TUNED.replace("user: json", "user: text"))
+    assert other.prompt_fingerprint != before.prompt_fingerprint
+    assert tuned(tmp_path, TUNED.replace("context: 4000", "context: 5000")) != before
+
+
+def test_an_example_has_no_number_that_json_does_not_have(tmp_path: Path) -> None:
+    for note in ("NaN", "1e999", "-Infinity"):
+        (tmp_path / "shots.jsonl").write_text(
+            f'{{"input": "x", "output": {{"note": {note}, "amount": 1, "team": "b"}}}}'
+        )
+        with pytest.raises(SpecError, match="shots.jsonl:1: note: Input should be a valid string"):
+            Task(Free, name="t", folder=tmp_path, prompt={"examples": {"file": "shots.jsonl"}})

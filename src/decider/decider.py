@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from decider.decision import Decision, Reply
 from decider.engines.base import Engine
 from decider.errors import DeadlineExceeded, DeciderError, EngineRejected
-from decider.pipeline import Ask, Course, Plan, Sleep, Waiting
-from decider.plan import Step, build, not_yet, steps_of
+from decider.pipeline import Ask, Course, Plan, Sleep, Together, Waiting
+from decider.plan import build, given, not_yet, steps_of
 from decider.task import Task
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from decider.runtime.loop import LoopThread
 
 S = TypeVar("S", bound=BaseModel)
+R = TypeVar("R")
 OnError = Literal["yield", "raise"]
 
 _AHEAD = 4
@@ -191,9 +192,9 @@ class Decider(Generic[S]):
         course = Course(self.task, self._plan(mode), mode=mode or self.mode, row_id=row_id, meta=meta)
         return course.run(x)
 
-    def _drive(self, waiting: Waiting[S]) -> Decision[S]:
+    def _drive(self, waiting: Generator[Any, Any, R]) -> R:
         """Perform what a decision waits for, blocking."""
-        act: Callable[[Any], Ask | Sleep] = waiting.send
+        act: Callable[[Any], Any] = waiting.send
         argument: Any = None
         try:
             while True:
@@ -207,14 +208,14 @@ class Decider(Generic[S]):
                 except DeciderError as error:
                     act, argument = waiting.throw, error
         except StopIteration as done:
-            decision: Decision[S] = done.value
-            return decision
+            result: R = done.value
+            return result
 
-    async def _adrive(self, waiting: Waiting[S], slots: asyncio.Semaphore | None = None) -> Decision[S]:
-        """Perform what a decision waits for in the running loop; a slot is held during an `Ask` only."""
+    async def _adrive(self, waiting: Generator[Any, Any, R], slots: asyncio.Semaphore | None = None) -> R:
+        """Perform what a decision waits for, in the running loop; a slot is held while an engine is asked."""
         import asyncio
 
-        act: Callable[[Any], Ask | Sleep] = waiting.send
+        act: Callable[[Any], Any] = waiting.send
         argument: Any = None
         try:
             while True:
@@ -224,17 +225,35 @@ class Decider(Generic[S]):
                     act, argument = waiting.send, None
                     continue
                 try:
-                    act, argument = waiting.send, await _within_slot(wanted, slots)
+                    act, argument = waiting.send, await self._await(wanted, slots)
                 except DeciderError as error:
                     act, argument = waiting.throw, error
         except StopIteration as done:
-            decision: Decision[S] = done.value
-            return decision
+            result: R = done.value
+            return result
 
-    def _wait(self, ask: Ask) -> Reply:
-        if ask.engine.in_process:
-            return ask.engine.predict(ask.request)
-        return self._loop_thread().run(_await(ask))
+    def _wait(self, wanted: Ask | Together) -> Any:
+        if not wanted.engine.in_process:
+            return self._loop_thread().run(self._await(wanted, None))
+        if isinstance(wanted, Together):
+            return [self._drive(course) for course in wanted.courses]
+        return wanted.engine.predict(wanted.request)
+
+    async def _await(self, wanted: Ask | Together, slots: asyncio.Semaphore | None) -> Any:
+        if isinstance(wanted, Together):
+            return await self._gathered(wanted, slots)
+        return await _within_slot(wanted, slots)
+
+    async def _gathered(self, wanted: Together, slots: asyncio.Semaphore | None) -> list[Any]:
+        """All courses side by side; the first that fails ends the others."""
+        import asyncio
+
+        tasks = [asyncio.ensure_future(self._adrive(course, slots)) for course in wanted.courses]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
 
     def _many_on_loop(
         self, rows: Iterable[Any], concurrency: int, on_error: OnError, mode: str | None
@@ -264,9 +283,8 @@ class Decider(Generic[S]):
         return plan
 
     def _made(self, mode: str) -> Plan:
-        given = self._given
-        if given is not None:
-            return ((Step(role="prompt", engine=given.name, fields=self.task.fields), given),)
+        if self._given is not None:
+            return ((given(self.task, self._given), self._given),)
         steps = steps_of(self.task, mode)
         for step in steps:
             if (step.role, step.engine) not in self._engines:
@@ -282,12 +300,12 @@ class Decider(Generic[S]):
             return self._loop
 
 
-async def _await(ask: Ask) -> Reply:
+async def _asked(ask: Ask) -> Reply:
     """Ask asynchronously, and no longer than the request allows: a dripping response ends here too."""
     import asyncio
 
     try:
-        async with asyncio.timeout(ask.request.timeout):
+        async with asyncio.timeout(ask.timeout):
             return await ask.engine.apredict(ask.request)
     except TimeoutError as error:
         message = f"{ask.engine.name} {ask.engine.model!r} did not answer before the deadline"
@@ -298,11 +316,11 @@ async def _within_slot(ask: Ask, slots: asyncio.Semaphore | None) -> Reply:
     if ask.engine.in_process:
         return ask.engine.predict(ask.request)
     if slots is None:
-        return await _await(ask)
+        return await _asked(ask)
     begun = time.perf_counter()
     async with slots:
         ask.queued = time.perf_counter() - begun
-        return await _await(ask)
+        return await _asked(ask)
 
 
 async def _any_rows(rows: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:

@@ -27,15 +27,17 @@ Outcome = Literal["answered", "refused", "filtered", "truncated"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens, summed over every attempt."""
+    """Tokens, summed over every attempt; `cached_tokens` are those of the input that the endpoint had cached."""
 
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
         )
 
 
@@ -49,28 +51,36 @@ class Correction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One question to an engine: decide these fields for this input, within `timeout` seconds."""
+    """One question to an engine: decide these fields for this input.
+
+    `sample` counts the answers that are drawn to the same question, from 0. `room` is the least number of tokens to
+    allow the answer, where one was cut off before.
+    """
 
     input: Input
     fields: tuple[Field, ...]
     correction: Correction | None = None
-    timeout: float | None = None
+    sample: int = 0
+    room: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """What an engine said, not yet validated.
 
-    `text` is a JSON object with the asked fields, nested as in the schema. `probabilities` holds a distribution for
-    each closed field where the engine honestly has one, and then `source` says where from.
+    `text` is a JSON object with the asked fields, nested as in the schema, or without those in `refused`; `problem`
+    says why nothing can be read from it, where the engine knows. `probabilities` holds a distribution for each closed
+    field where the engine honestly has one, and then `source` says where from. `usage` is None where nobody told it.
     """
 
     text: str
+    problem: str | None = None
+    refused: tuple[str, ...] = ()
     probabilities: Mapping[str, Distribution] = field(default_factory=dict)
     source: Source | None = None
     calibrated: bool = False
     outcome: Outcome = "answered"
-    usage: Usage = Usage()
+    usage: Usage | None = Usage()
     served_model: str | None = None
 
 
@@ -88,7 +98,7 @@ class FieldDecision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepTrace:
-    """What one step of the plan did: `attempts` counts the calls to its engine."""
+    """What one step of the plan did: `attempts` counts the calls to its engine; `cost_usd` is None where unknown."""
 
     engine: str
     model: str
@@ -96,6 +106,7 @@ class StepTrace:
     attempts: int
     usage: Usage
     latency_ms: float
+    cost_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

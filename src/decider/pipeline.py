@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel
+from pydantic_core import to_json
 
+from decider import agreement
 from decider.decision import Correction, Decision, FieldDecision, Input, Reply, Request, StepTrace, Usage
 from decider.engines.base import Engine
-from decider.errors import DeadlineExceeded, DeciderError, EngineUnavailable, InvalidDecision
+from decider.errors import DeadlineExceeded, DeciderError, EngineUnavailable, InputError, InvalidDecision
 from decider.plan import Step
 from decider.record import Misfit, Record
 from decider.runtime.retry import waits
+from decider.schema import Field, nest
 from decider.task import Task
 
 S = TypeVar("S", bound=BaseModel)
@@ -24,13 +27,24 @@ S = TypeVar("S", bound=BaseModel)
 Plan: TypeAlias = tuple[tuple[Step, Engine], ...]
 """The steps of a mode, each with the engine that answers it."""
 
+_LEAST_ROOM = 256
+"""Half of the tokens that the second try of an answer is allowed at least, after the first was cut off."""
+
+_UNFITTING = "no reply of {0} {1!r} fitted the schema{2}"
+_CUT = " (it was cut off, also with twice the room: allow more tokens in prompt.params)"
+_NO_ANSWER = ("refused", "filtered")
+
 
 @dataclass(slots=True, kw_only=True)
 class Ask:
-    """Wait for an engine's reply; `queued` is told by the driver: the seconds that this waited for its turn."""
+    """Wait for an engine's reply, `timeout` seconds at most.
+
+    `queued` is told by the driver: the seconds that this waited for its turn.
+    """
 
     engine: Engine
     request: Request
+    timeout: float
     queued: float = 0.0
 
 
@@ -41,7 +55,30 @@ class Sleep:
     seconds: float
 
 
-Waiting: TypeAlias = Generator[Ask | Sleep, Any, "Decision[S]"]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Together:
+    """Wait for all of several courses of one engine, side by side where it is not in this process."""
+
+    engine: Engine
+    courses: Sequence[Generator[Any, Any, Any]]
+
+
+Waiting: TypeAlias = Generator[Ask | Sleep | Together, Any, "Decision[S]"]
+_Part: TypeAlias = Generator[Ask | Sleep | Together, Any, Reply]
+
+
+@dataclass(slots=True)
+class _Account:
+    """What one step has used: the cost is None as soon as a part of it is unknown."""
+
+    usage: Usage = field(default_factory=Usage)
+    cost: float | None = 0.0
+
+    def take(self, reply: Reply, engine: Engine) -> None:
+        used = reply.usage
+        price = None if used is None else engine.cost(used)
+        self.usage += used or Usage()
+        self.cost = None if self.cost is None or price is None else self.cost + price
 
 
 class Course(Generic[S]):
@@ -64,6 +101,7 @@ class Course(Generic[S]):
         self._input: Input | None = None
         self._served_model: str | None = None
         self._traces: list[StepTrace] = []
+        self._missed: DeciderError | None = None
 
     def run(self, x: Any) -> Waiting[S]:
         """Decide `x`: yield what must be waited for, and return the Decision, a failed one too."""
@@ -71,8 +109,8 @@ class Course(Generic[S]):
             self._input = self._task.encode(x, row=self._row_id)
             for index in range(len(self._plan)):
                 reply = yield from self._step(index)
-                if reply.outcome in ("refused", "filtered"):
-                    return self._decision(status=reply.outcome)
+                if reply is not None and reply.outcome in _NO_ANSWER:
+                    return self._decision(status=reply.outcome, fields=self._record.partial())
             output = self._record.output()
         except DeciderError as error:
             return self._decision(status="failed", error=error)
@@ -81,27 +119,18 @@ class Course(Generic[S]):
             status="decided", answer=output, accepted=True, fields=fields, confidence=_confidence(fields)
         )
 
-    def _step(self, index: int) -> Generator[Ask | Sleep, Any, Reply]:
-        """Ask one step's engine until its reply fits; the last step's reply must make the whole record valid."""
+    def _step(self, index: int) -> Generator[Ask | Sleep | Together, Any, Reply | None]:
+        """Take one step, and note what it used; None where the next step is asked for its fields as well."""
         step, engine = self._plan[index]
-        last = index == len(self._plan) - 1
-        correction: Correction | None = None
-        begun, calls, used = self._spent, self._calls, Usage()
+        begun, calls, account = self._spent, self._calls, _Account()
+        attempt = _Attempt(index=index, step=step, engine=engine, record=self._record, account=account)
         try:
-            for _ in range(1 + self._task.spec.prompt.reask):
-                reply: Reply = yield from self._ask(engine, step, correction)
-                used += reply.usage
-                self._served_model = reply.served_model or self._served_model
-                if reply.outcome in ("refused", "filtered"):
-                    return reply
-                try:
-                    self._record.read(reply, step.fields, index)
-                    if last:
-                        self._record.output()
-                    return reply
-                except Misfit as misfit:
-                    problem = misfit
-                correction = Correction(reply=reply.text, problem=str(problem))
+            return (yield from self._voted(attempt) if step.samples > 1 else self._fitting(attempt))
+        except InvalidDecision as error:
+            if index + 1 == len(self._plan) or not self._plan[index + 1][0].widens:
+                raise
+            self._missed = error
+            return None
         finally:
             self._traces.append(
                 StepTrace(
@@ -109,28 +138,126 @@ class Course(Generic[S]):
                     model=engine.model,
                     fields=tuple(field.path for field in step.fields),
                     attempts=self._calls - calls,
-                    usage=used,
+                    usage=account.usage,
                     latency_ms=(self._spent - begun) * 1000.0,
+                    cost_usd=account.cost,
                 )
             )
-        cut = " (it was cut off: allow more tokens in prompt.params)" if reply.outcome == "truncated" else ""
-        raise InvalidDecision(
-            f"no reply of {engine.name} {engine.model!r} fitted the schema{cut}. {problem}"
-        ) from problem
 
-    def _ask(self, engine: Engine, step: Step, correction: Correction | None) -> Generator[Ask | Sleep, Any, Reply]:
+    def _fitting(self, attempt: _Attempt) -> _Part:
+        """Ask until a reply fits; the last step's reply must make the whole record valid.
+
+        Where the fields of earlier steps stand in the way of that, a step that widens is asked for the whole record.
+        """
+        step, record, last = attempt.step, attempt.record, attempt.index == len(self._plan) - 1
+        fields = step.fields if self._missed is None else self._task.fields
+        wide = len(fields) == len(self._task.fields)
+        request = Request(input=self._input or "", fields=fields, sample=attempt.sample)
+        asks = 1 + step.reask
+        while True:
+            asks -= 1
+            reply = yield from self._whole(attempt, request)
+            if reply.outcome in _NO_ANSWER:
+                if reply.refused:
+                    record.keep(reply, request.fields, attempt.index)
+                return reply
+            if reply.outcome == "truncated":
+                raise InvalidDecision(_UNFITTING.format(attempt.engine.name, attempt.engine.model, _CUT))
+            try:
+                record.read(reply, request.fields, attempt.index)
+                if last:
+                    record.output()
+                else:
+                    record.check(step.fields)
+                return reply
+            except Misfit as misfit:
+                problem = misfit
+            if last and not wide and self._must_widen(step, problem):
+                wide, asks = True, max(asks, 1)
+                correction = Correction(reply=record.text, problem=str(problem))
+                request = replace(request, fields=self._task.fields, correction=correction)
+            else:
+                request = replace(request, correction=Correction(reply=reply.text, problem=str(problem)))
+            if asks == 0:
+                said = _UNFITTING.format(attempt.engine.name, attempt.engine.model, f". {problem}")
+                raise InvalidDecision(said) from problem
+
+    def _must_widen(self, step: Step, problem: Misfit) -> bool:
+        """Whether a step that answers well for its own fields cannot make the record valid with them alone."""
+        asked = {field.path for field in step.fields}
+        return step.widens and problem.whole and not problem.paths <= asked
+
+    def _whole(self, attempt: _Attempt, request: Request) -> _Part:
+        """Ask once, and once more with more room where the reply was cut off."""
+        reply = yield from self._asked(attempt, request)
+        if reply.outcome == "truncated":
+            used = 0 if reply.usage is None else reply.usage.output_tokens
+            reply = yield from self._asked(attempt, replace(request, room=2 * max(used, _LEAST_ROOM)))
+        return reply
+
+    def _asked(self, attempt: _Attempt, request: Request) -> _Part:
+        reply = yield from self._ask(attempt, request)
+        attempt.account.take(reply, attempt.engine)
+        self._served_model = reply.served_model or self._served_model
+        return reply
+
+    def _voted(self, attempt: _Attempt) -> _Part:
+        """Draw several answers and let them vote; most of them must fit, or there is nothing to vote on."""
+        step = attempt.step
+        attempts = [replace(attempt, sample=n, record=attempt.record.fork()) for n in range(step.samples)]
+        drawn: list[Reply | InvalidDecision] = yield Together(
+            engine=attempt.engine, courses=[_caught(self._fitting(one)) for one in attempts]
+        )
+        refusal = next((one for one in drawn if isinstance(one, Reply) and one.outcome in _NO_ANSWER), None)
+        if refusal is not None:
+            return refusal
+        fitted = [one.record.values for one, reply in zip(attempts, drawn, strict=True) if isinstance(reply, Reply)]
+        if 2 * len(fitted) <= len(drawn):
+            raise next(one for one in drawn if isinstance(one, InvalidDecision))
+        before = attempt.record.values
+        moved = any(values[path] != value for values in fitted for path, value in before.items())
+        fields = self._task.fields if self._missed is not None or moved else step.fields
+        return self._elected(attempt, fitted, fields, drawn)
+
+    def _elected(
+        self,
+        attempt: _Attempt,
+        fitted: Sequence[Mapping[str, Any]],
+        fields: tuple[Field, ...],
+        drawn: Sequence[Reply | InvalidDecision],
+    ) -> Reply:
+        shares = agreement.distributions(fitted, fields)
+        served = next((one.served_model for one in drawn if isinstance(one, Reply)), None)
+        last = attempt.index == len(self._plan) - 1
+        candidates = agreement.candidates(fitted, fields)
+        while True:  # each answer that votes was valid by itself
+            values = next(candidates)
+            text = to_json(nest({field.path: values[field.path] for field in fields})).decode()
+            reply = Reply(text=text, probabilities=shares, source="agreement" if shares else None, served_model=served)
+            try:
+                attempt.record.read(reply, fields, attempt.index)
+                if last:
+                    attempt.record.output()
+                return reply
+            except Misfit:
+                continue
+
+    def _ask(self, attempt: _Attempt, request: Request) -> _Part:
         """Ask once, and again while the engine is unavailable, within the deadline."""
         retry = self._task.spec.retry
         while True:
             remaining = retry.deadline - self._spent
             if remaining <= 0:
                 raise DeadlineExceeded(f"no decision within {retry.deadline:g} s (retry.deadline)")
-            request = Request(input=self._input or "", fields=step.fields, correction=correction, timeout=remaining)
-            ask = Ask(engine=engine, request=request)
+            ask = Ask(engine=attempt.engine, request=request, timeout=remaining)
             self._calls += 1
             try:
                 reply: Reply = yield ask
                 return reply
+            except InputError as error:
+                self._calls -= 1  # it was refused before any call
+                error.row = error.row or self._row_id
+                raise
             except EngineUnavailable as error:
                 pause = next(self._pauses, None)
                 if pause is None:
@@ -140,7 +267,7 @@ class Course(Generic[S]):
                     beyond = f"asking again in {seconds:g} s would be beyond the deadline of {retry.deadline:g} s"
                     raise DeadlineExceeded(f"{error}; {beyond}") from error
             finally:
-                self._queued += ask.queued
+                self._queued += ask.queued / attempt.step.samples  # samples wait in the queue side by side
             yield Sleep(seconds=seconds)
 
     @property
@@ -150,6 +277,7 @@ class Course(Generic[S]):
 
     def _decision(self, **what: Any) -> Decision[S]:
         _, engine = self._plan[-1]
+        costs = [trace.cost_usd for trace in self._traces]
         return Decision(
             id=os.urandom(16).hex(),
             row_id=self._row_id,
@@ -163,11 +291,32 @@ class Course(Generic[S]):
             steps=tuple(self._traces),
             attempts=self._calls,
             usage=sum((trace.usage for trace in self._traces), Usage()),
+            cost_usd=None if None in costs else sum(cost for cost in costs if cost is not None),
             latency_ms=self._spent * 1000.0,
             created_at=self._created_at,
             meta=self._meta,
             **what,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempt:
+    """One try at a step: its number, its engine, the record it fills in, the account it is charged to."""
+
+    index: int
+    step: Step
+    engine: Engine
+    record: Record[Any]
+    account: _Account
+    sample: int = 0
+
+
+def _caught(course: _Part) -> Generator[Any, Any, Reply | InvalidDecision]:
+    """The course, with an answer that never fitted as its result: the others may still vote."""
+    try:
+        return (yield from course)
+    except InvalidDecision as error:
+        return error
 
 
 def _confidence(fields: Mapping[str, FieldDecision]) -> float | None:

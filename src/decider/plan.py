@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from decider.engines.base import Engine
+from decider.engines.lifecycle import warning_of
+from decider.engines.limits import dialects_of
 from decider.errors import SpecError
 from decider.schema import Field
 from decider.task import Task
 
 if TYPE_CHECKING:
-    from decider.spec import Spec
+    from decider.spec import Asked, Messages, Role, Spec
+
+logger = logging.getLogger("decider")
 
 Mode = Literal["prompt", "finetuned"]
 MODES: tuple[str, ...] = get_args(Mode)
@@ -22,14 +29,6 @@ Key: TypeAlias = tuple[str | int, ...]
 
 _NOT_YET: tuple[tuple[Key, Callable[[Spec], bool]], ...] = (
     (("mode",), lambda spec: spec.mode == "cascade"),
-    (("prompt", "engine"), lambda spec: spec.prompt.engine != "chat"),
-    (("prompt", "structure"), lambda spec: spec.prompt.structure != "schema"),
-    (
-        ("prompt", "examples", "select"),
-        lambda spec: spec.prompt.examples is not None and spec.prompt.examples.select != "first",
-    ),
-    (("prompt", "samples"), lambda spec: spec.prompt.samples > 1),
-    (("finetuned", "engine"), lambda spec: spec.finetuned.engine != "local"),
     (("accept",), lambda spec: spec.accept is not None),
     (("cascade",), lambda spec: spec.cascade is not None),
     (("retry", "passes"), lambda spec: "passes" in spec.retry.model_fields_set),
@@ -40,6 +39,9 @@ _NOT_YET: tuple[tuple[Key, Callable[[Spec], bool]], ...] = (
 )
 """What the grammar knows and no part does yet; nothing is ever accepted and ignored."""
 
+_REASONS = re.compile(r"gpt-[5-9]|o[1-9]")
+_SAMPLING = ("temperature", "top_p", "logprobs", "top_logprobs")
+
 _MOST_OPTIONS = 1000
 _MANY_OPTIONS = 250
 _MOST_LETTERS = 15_000
@@ -48,11 +50,18 @@ _MOST_FIELDS = 5000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One engine, asked for some of the fields; `role` is the section of the spec that configures it."""
+    """One engine, asked for some of the fields; `role` is the section of the spec that configures it.
 
-    role: Mode
+    `samples` answers are drawn, which vote; an answer that does not fit is asked again `reask` times. A step that
+    `widens` can be asked for the whole record, where the fields that it was given cannot make it valid.
+    """
+
+    role: Role
     engine: str
     fields: tuple[Field, ...]
+    samples: int = 1
+    reask: int = 0
+    widens: bool = False
 
 
 def steps_of(task: Task[Any], mode: str) -> tuple[Step, ...]:
@@ -80,29 +89,97 @@ def obstacles(task: Task[Any], mode: str) -> list[SpecError]:
     """Return an error for everything that keeps `task` from being decided in `mode`."""
     found: list[SpecError] = []
     for step in _steps(task, mode):
-        found += _asked(task, step) if step.role == "prompt" else _trained(task)
-    return found
+        if step.engine == "local":
+            found += _trained(task)
+        else:
+            found += _asked(task, step)
+    return list({str(one): one for one in found}.values())  # two steps may lack the same
+
+
+def doubts(task: Task[Any], mode: str) -> list[str]:
+    """Return what does not keep `task` from being decided in `mode`, and may not be what its author wants."""
+    asked = [step for step in _steps(task, mode) if step.engine != "local"]
+    return list(dict.fromkeys(doubt for step in asked for doubt in _doubts(task, step)))
+
+
+def _doubts(task: Task[Any], step: Step) -> Iterator[str]:
+    asked = task.spec.asked(step.role)
+    warning = warning_of(asked, date.today())  # noqa: DTZ011  # a day, wherever one is
+    if warning is not None:
+        yield warning
+    if step.samples > 1 and asked.params.get("temperature") == 0:
+        yield f"prompt.samples is {step.samples}, and at temperature 0 they are likely all the same"
+    if _REASONS.match(asked.model or ""):
+        yield from _unreasonable(asked, step)
+
+
+def _unreasonable(asked: Asked, step: Step) -> Iterator[str]:
+    """What reasoning models refuse, or do better in another way."""
+    refused = [name for name in _SAMPLING if name in asked.params]
+    if refused and asked.params.get("reasoning_effort") != "none":
+        remedy = f"remove it from {step.role}.params"
+        yield f"{asked.model} takes {', '.join(refused)} only with reasoning_effort: none, if at all; {remedy}"
+    if step.engine == "chat" and asked.structure != "schema":
+        yield f"{asked.model} keeps to a strict schema; {step.role}.structure: schema is the surer way to ask it"
 
 
 def build(task: Task[Any], step: Step, client: Any = None) -> Engine:
     """Return the engine of a step; imports only that one."""
-    if step.role == "prompt":
-        from decider.engines.chat import ChatEngine  # importing openai takes over a second
+    if step.engine == "local":
+        from decider.engines.local import LocalEngine  # numpy is an extra
 
-        return ChatEngine(task=task, client=client)
-    from decider.engines.local import LocalEngine  # numpy is an extra
+        return LocalEngine(task=task, path=_model_folder(task))
+    asked = task.spec.asked(step.role)
+    warning = warning_of(asked, date.today())  # noqa: DTZ011  # a day, wherever one is
+    if warning is not None:
+        logger.warning("%s: %s", task.name, warning)
+    if step.engine == "decisions":
+        from decider.engines.decisions import DecisionsEngine
 
-    return LocalEngine(task=task, path=_model_folder(task))
+        return DecisionsEngine(task=task, client=client)
+    if asked.structure != "schema":
+        from decider.engines.instructor import InstructorEngine
+
+        return InstructorEngine(task=task, role=step.role, client=client)
+    from decider.engines.chat import ChatEngine  # importing openai takes over a second
+
+    return ChatEngine(task=task, role=step.role, client=client)
+
+
+def given(task: Task[Any], engine: Engine) -> Step:
+    """Return the one step of a caller's own engine, which answers everything."""
+    return _prompted(task, engine.name, task.fields)
 
 
 def _steps(task: Task[Any], mode: str) -> tuple[Step, ...]:
-    if mode == "prompt":
-        return (Step(role="prompt", engine=task.spec.prompt.engine, fields=task.fields),)
     closed = tuple(field for field in task.fields if field.closed)
-    rest = tuple(field for field in task.fields if not field.closed)
-    local = (Step(role="finetuned", engine="local", fields=closed),) if closed else ()
-    asked = (Step(role="prompt", engine=task.spec.prompt.engine, fields=rest),) if rest else ()
-    return (*local, *asked)
+    if mode == "prompt":
+        engine = task.spec.prompt.engine
+        first = _prompted(task, engine, task.fields if engine == "chat" else closed)
+    elif task.spec.finetuned.engine == "local":
+        first = Step(role="finetuned", engine="local", fields=closed)
+    else:
+        first = _tuned(task)
+    rest = tuple(field for field in task.fields if field not in first.fields)
+    asked = (_prompted(task, "chat", rest),) if rest else ()
+    return (first, *asked) if first.fields or first.engine == "chat" else asked
+
+
+def _prompted(task: Task[Any], engine: str, fields: tuple[Field, ...]) -> Step:
+    if engine == "decisions":
+        return Step(role="prompt", engine=engine, fields=fields)  # it answers the same again, whatever it is told
+    said = task.spec.prompt
+    return Step(role="prompt", engine=engine, fields=fields, samples=said.samples, reask=said.reask, widens=True)
+
+
+def _tuned(task: Task[Any]) -> Step:
+    """The step of a tuned language model; one that is asked in its own words has none for asking again."""
+    said = task.spec.finetuned.messages
+    if said is None:
+        reask = task.spec.prompt.reask
+        return Step(role="finetuned", engine="chat", fields=task.fields, reask=reask, widens=True)
+    fields = tuple(field for field in task.fields if said.label in (None, field.path))
+    return Step(role="finetuned", engine="chat", fields=fields)
 
 
 def _model_folder(task: Task[Any]) -> Path:
@@ -130,10 +207,45 @@ def _where(task: Task[Any], section: str) -> Key:
 
 def _asked(task: Task[Any], step: Step) -> list[SpecError]:
     found = []
-    if not task.spec.prompt.model:
-        remedy = "name the model to ask:  prompt: {model: gpt-6-luna}"
-        found.append(task.mistake("prompt.model is missing", _where(task, "prompt"), remedy=remedy))
+    if not task.spec.asked(step.role).model:
+        remedy = f"name the model to ask:  {step.role}: {{model: gpt-6-luna}}"
+        found.append(task.mistake(f"{step.role}.model is missing", _where(task, step.role), remedy=remedy))
+    if step.engine == "decisions":
+        return found + _beyond_dialect(task, step.fields)
+    said = task.spec.finetuned.messages
+    if step.role == "finetuned" and said is not None:
+        found += _misasked(task, said)
+        if said.label is not None:
+            return found  # a bare label is held to no schema
     return found + _beyond_limits(task, step.fields)
+
+
+def _misasked(task: Task[Any], said: Messages) -> list[SpecError]:
+    """What keeps a model from being asked in its own words."""
+    found, where = [], ("finetuned", "messages")
+    fit = [field.path for field in task.fields if field.closed and field.kind != "tags"]
+    if said.label is not None and said.label not in fit:
+        remedy = f"name one of: {', '.join(fit)}" if fit else "write `answer: json`"
+        found.append(task.mistake(f"{said.label!r} is no field of one label", (*where, "answer"), remedy=remedy))
+    if said.user == "text" and task.input is not None and task.only_text is None:
+        message = "the input has several fields, and no text of its own"
+        found.append(task.mistake(message, (*where, "user"), remedy="write `user: json`"))
+    return found
+
+
+def _beyond_dialect(task: Task[Any], fields: tuple[Field, ...]) -> list[SpecError]:
+    """What the decision endpoint of the spec cannot be asked."""
+    dialect = dialects_of(task.spec.prompt)[0]
+    found = [
+        _too_many(task, field, f"has {len(field.labels)} answers; a decision endpoint takes {dialect.options}")
+        for field in fields
+        if field.kind != "tags" and len(field.labels) > dialect.options
+    ]
+    total = sum(len(field.labels) if field.kind == "tags" else 1 for field in fields)
+    if total > dialect.questions:
+        message = f"the task has {total} questions (each tag is one); a decision endpoint takes {dialect.questions}"
+        found.append(task.mistake(message, ("fields",), remedy="split the decision into several tasks"))
+    return found
 
 
 def _beyond_limits(task: Task[Any], fields: tuple[Field, ...]) -> list[SpecError]:

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails, from_json
+from pydantic_core import ErrorDetails, from_json, to_json
 
 from decider.decision import Distribution, FieldDecision, Reply
 from decider.schema import Field, nest, pick
-from decider.task import Task
+from decider.task import Task, path_of
 
 S = TypeVar("S", bound=BaseModel)
 
 _MOST_PROBLEMS = 3
 _LONGEST = 80
+_MOST_ALLOWED = 300
+_MOST_SAID = 600
+
+_BOUNDS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
+_NO_LABEL = frozenset(("literal_error", "enum", "bool_type", "int_type", *_BOUNDS))
+"""The types of the errors about a value that is none of the answers of a closed field."""
 
 
 class Misfit(Exception):
-    """A reply that does not fit the schema; its text says shortly what is wrong and what is allowed."""
+    """A reply that does not fit the schema; its text says shortly what is wrong and what is allowed.
+
+    `paths` are the fields that it is about; empty where it is about the reply, or the record, as a whole.
+    """
+
+    def __init__(self, message: str, *, paths: frozenset[str] = frozenset(), whole: bool = False) -> None:
+        super().__init__(message)
+        self.paths = paths
+        self.whole = whole
+        """Whether it is the record that does not fit, and not the reply."""
 
 
 class Record(Generic[S]):
@@ -31,17 +47,52 @@ class Record(Generic[S]):
         self._replies: dict[str, tuple[int, Reply]] = {}
         self._output: S | None = None
 
-    def read(self, reply: Reply, fields: tuple[Field, ...], step: int) -> None:
+    def fork(self) -> Record[S]:
+        """Return a record that goes on from what is here, and leaves this one as it is."""
+        other = Record(self._task)
+        other._values, other._replies = dict(self._values), dict(self._replies)
+        return other
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """What has been read so far, by path, in JSON types."""
+        return self._values
+
+    @property
+    def text(self) -> str:
+        """What has been read so far, as JSON."""
+        return to_json(nest(self._values)).decode()
+
+    def read(self, reply: Reply, fields: Sequence[Field], step: int) -> None:
         """Take the values of `fields` from a reply; raises `Misfit` where it is not an object with exactly these."""
+        if reply.problem is not None:
+            raise Misfit(_short(reply.problem, _MOST_SAID))
         try:
             said = from_json(reply.text, allow_inf_nan=False)
         except ValueError as error:
-            raise Misfit(f"The reply is not JSON: {error}.") from error
+            raise Misfit(_not_json(reply.text, error)) from error
         if not isinstance(said, dict):
             raise Misfit("The reply is not a JSON object.")
-        values = dict(_leaves(said, fields))
+        values = dict(_leaves(said, [field for field in fields if field.path not in reply.refused]))
+        self._output = None
         self._values.update(values)
         self._replies.update(dict.fromkeys(values, (step, reply)))
+
+    def keep(self, reply: Reply, fields: Sequence[Field], step: int) -> None:
+        """Take what a reply says of `fields` beside its refusals; nothing where that does not fit."""
+        part = self.fork()
+        try:
+            part.read(reply, fields, step)
+            part.check([field for field in fields if field.path not in reply.refused])
+        except Misfit:
+            return
+        self._values, self._replies = part._values, part._replies
+
+    def check(self, fields: Sequence[Field]) -> None:
+        """Raise `Misfit` where the rules of single `fields` refuse them, while others are still missing."""
+        found = self._task.objections(nest(self._values), fields)
+        if found:
+            raise self._misfit(found)
 
     def output(self) -> S:
         """Return the user's model of all fields, validated once; raises `Misfit` where the schema refuses them."""
@@ -49,19 +100,28 @@ class Record(Generic[S]):
             try:
                 self._output = self._task.validate(nest(self._values))
             except ValidationError as error:
-                raise Misfit(self._problems(error)) from error
+                raise self._misfit(error.errors(include_url=False)) from error
         return self._output
 
     def decisions(self, output: S) -> dict[str, FieldDecision]:
         """Return each field of a validated output with its probability and where it came from."""
+        if self._task.as_said:
+            return self.partial()
         values = output.model_dump(mode="json", by_alias=False)
-        return {field.path: self._decision(field, pick(values, field.path)) for field in self._task.fields}
+        return {
+            field.path: self._decision(field, _ordered(field, pick(values, field.path))) for field in self._task.fields
+        }
+
+    def partial(self) -> dict[str, FieldDecision]:
+        """Return the fields that have been read so far, of a record that will not be whole."""
+        there = [field for field in self._task.fields if field.path in self._values]
+        return {field.path: self._decision(field, self._values[field.path]) for field in there}
 
     def _decision(self, field: Field, value: Any) -> FieldDecision:
         step, reply = self._replies[field.path]
         distribution: Distribution | None = reply.probabilities.get(field.path)
         return FieldDecision(
-            value=_ordered(field, value),
+            value=value,
             probability=None if distribution is None else field.probability(value, distribution),
             probabilities=distribution,
             source=None if distribution is None else reply.source,
@@ -69,23 +129,41 @@ class Record(Generic[S]):
             step=step,
         )
 
-    def _problems(self, error: ValidationError) -> str:
+    def _misfit(self, details: Sequence[ErrorDetails]) -> Misfit:
         """The first few mistakes, each with the field, what came and what is allowed; bounded in length."""
-        details = error.errors(include_url=False)
-        lines = [self._problem(detail) for detail in details[:_MOST_PROBLEMS]]
-        return "The reply does not fit. " + " ".join(lines)
+        said = " ".join(dict.fromkeys(self._problem(detail) for detail in details[:_MOST_PROBLEMS]))
+        paths = frozenset(path_of(detail, self._task.fields) for detail in details)
+        return Misfit(f"The reply does not fit. {said}", paths=paths, whole=True)
 
     def _problem(self, detail: ErrorDetails) -> str:
-        path = ".".join(str(part) for part in detail["loc"] if isinstance(part, str))
+        path = path_of(detail, self._task.fields)
         field = next((one for one in self._task.fields if one.path == path), None)
         came = _short(repr(detail["input"]))
-        if field is not None and field.closed:
+        if field is not None and field.closed and detail["type"] in _NO_LABEL:
             allowed = ", ".join(repr(label) for label in field.labels)
-            return f"{path}: {came} is not allowed; allowed: {_short(allowed, 600)}."
-        return f"{path or 'the record'}: {_short(detail['msg'], 200)} (came: {came})."
+            return f"{path}: {came} is not allowed; allowed: {_short(allowed, _MOST_ALLOWED)}."
+        where = _short(path_of(detail)) or "the record"
+        return f"{where}: {_short(detail['msg'], 200)} (came: {came})."
 
 
-def _leaves(said: dict[str, Any], fields: tuple[Field, ...]) -> list[tuple[str, Any]]:
+def _not_json(text: str, error: ValueError) -> str:
+    """Say what keeps a reply from being JSON, and for a number that JSON does not have, where it stands."""
+    try:
+        said = from_json(text)
+    except ValueError:
+        return f"The reply is not JSON: {error}."
+    return f"The field {_short(_not_finite(said))!r} is a number that JSON does not have: NaN, or infinity."
+
+
+def _not_finite(value: Any, path: str = "") -> str:
+    """The path of the first value that is no finite number; empty where there is none."""
+    if isinstance(value, float) and not isfinite(value):
+        return path or "the reply"
+    inner = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    return next((found for name, one in inner if (found := _not_finite(one, f"{path}.{name}".lstrip(".")))), "")
+
+
+def _leaves(said: dict[str, Any], fields: Sequence[Field]) -> list[tuple[str, Any]]:
     """The asked values by path; raises `Misfit` for one that is missing, or for a name that nobody asked for."""
     found = []
     for field in fields:
@@ -94,22 +172,20 @@ def _leaves(said: dict[str, Any], fields: tuple[Field, ...]) -> list[tuple[str, 
         except KeyError as error:
             raise Misfit(f"The field {field.path!r} is missing.") from error
     asked = {field.path for field in fields}
-    unasked = [] if said.keys() == asked else [path for path in _paths(said, asked) if path not in asked]
-    if unasked:
-        raise Misfit(f"The field {_short(unasked[0])!r} was not asked for.")
+    unasked = None if said.keys() == asked else next(_unasked(said, asked), None)
+    if unasked is not None:
+        raise Misfit(f"The field {_short(unasked)!r} was not asked for.")
     return found
 
 
-def _paths(said: Mapping[str, Any], asked: set[str], prefix: str = "") -> list[str]:
-    """Every path of an object, down to the asked ones: what stands below those is their value."""
-    found = []
+def _unasked(said: Mapping[str, Any], asked: set[str], prefix: str = "") -> Iterator[str]:
+    """Each path of an object that is not asked: what stands below those that are is their value."""
     for name, value in said.items():
         path = f"{prefix}{name}"
-        if isinstance(value, Mapping) and path not in asked:
-            found += _paths(value, asked, f"{path}.") or [path]
-        else:
-            found.append(path)
-    return found
+        if "." in name:  # it only looks like the path of a field inside another
+            yield path
+        elif path not in asked:
+            yield from _unasked(value, asked, f"{path}.") if value and isinstance(value, Mapping) else (path,)
 
 
 def _ordered(field: Field, value: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import ErrorDetails, PydanticSerializationError, to_json
 
 from decider.decision import Example, Input
 from decider.errors import InputError, SpecError
@@ -118,12 +118,14 @@ class Task(Generic[S]):
         self.fields = _described(output, spec, document, declared)
         self.inputs = () if self.input is None else inputs_of(self.input)
         self.has_validators = has_validators(output)
+        self.as_said = not self.has_validators and not any(map(_read_anew, self.fields))
+        """Whether a valid record holds the values that were said: no rule changes one, no type reads one anew."""
         self.schema_fingerprint = fingerprint(self.fields)
-        self._only_text = _only_text(self.inputs)
-        settings = spec.prompt.examples
-        examples_file = None if settings is None else self.resolve(settings.file, ("prompt", "examples", "file"))
-        self._files = files if examples_file is None else (*files, examples_file)
-        self.examples = () if examples_file is None else self._read_examples(examples_file)
+        self.only_text = _only_text(self.inputs)
+        """The one input field that a bare text fills, or None."""
+        self._files = files
+        self.examples = self._read_examples()
+        self.old_system = self._read_old_system()
         self.prompt_fingerprint = self._prompt_fingerprint()
 
     def encode(self, x: Any, *, row: str | None = None) -> Input:
@@ -147,7 +149,24 @@ class Task(Generic[S]):
         Strict: `"3"` is no integer, a field nobody declared is refused, and so are NaN and infinity.
         """
         text = to_json(record, inf_nan_mode="strings")
-        return self.output.model_validate_json(text, strict=True, by_alias=False, by_name=True, extra="forbid")
+        if b'"NaN"' in text or b'Infinity"' in text:
+            self._validated(to_json(record, inf_nan_mode="constants"))  # a text may say NaN, and not be it
+        return self._validated(text)
+
+    def objections(self, record: Mapping[str, Any], fields: Sequence[Field]) -> list[ErrorDetails]:
+        """Return what the schema has against the values of `fields`, while the rest of the record is not there yet.
+
+        Rules of single fields are asked; a rule of the whole record may read what is missing, and is not listened to.
+        """
+        try:
+            self.validate(record)
+        except ValidationError as error:
+            asked = {field.path for field in fields}
+            found = [one for one in error.errors(include_url=False) if one["type"] != "missing"]
+            return [one for one in found if path_of(one, fields) in asked]
+        except Exception:  # noqa: BLE001  # a rule of the user's own that reads what is not there yet
+            return []
+        return []
 
     def mistake(
         self, message: str, path: tuple[str | int, ...], *, field: str | None = None, remedy: str | None = None
@@ -215,6 +234,9 @@ class Task(Generic[S]):
             said["fields"] = self.spec.model_dump(mode="json", include={"fields"}, exclude_unset=True)["fields"]
         return {**said, **settings}
 
+    def _validated(self, text: bytes) -> S:
+        return self.output.model_validate_json(text, strict=True, by_alias=False, by_name=True, extra="forbid")
+
     def _text(self, x: Any, row: str | None) -> str:
         if isinstance(x, Mapping) and set(x) == {"text"}:
             x = x["text"]
@@ -225,10 +247,10 @@ class Task(Generic[S]):
 
     def _values(self, x: Any, row: str | None) -> dict[str, Any]:
         assert self.input is not None  # noqa: S101  # `encode` asks only then
-        if isinstance(x, str) and self._only_text is not None:
-            x = nest({self._only_text: x})
+        if isinstance(x, str) and self.only_text is not None:
+            x = nest({self.only_text: x})
         if isinstance(x, self.input):
-            return x.model_dump(mode="json", by_alias=False)
+            return _as_json(x, row)
         if not isinstance(x, Mapping):
             names = ", ".join(field.path for field in self.inputs)
             shape = ", ".join(f'"{field.path}": …' for field in self.inputs)
@@ -240,15 +262,31 @@ class Task(Generic[S]):
             first = error.errors(include_url=False)[0]
             path = ".".join(str(part) for part in first["loc"])
             raise InputError(_said(first), row=row, field=path) from error
-        return checked.model_dump(mode="json", by_alias=False)
+        return _as_json(checked, row)
 
-    def _read_examples(self, file: Path) -> tuple[Example, ...]:
+    def _read_examples(self) -> tuple[Example, ...]:
         """Every few-shot example, each checked against both schemas."""
+        settings = self.spec.prompt.examples
+        if settings is None:
+            return ()
+        file, text = self._read(settings.file, ("prompt", "examples", "file"))
+        return tuple(self._example(line, file, n) for n, line in enumerate(text.split("\n"), 1) if line.strip())
+
+    def _read_old_system(self) -> str | None:
+        """The system message of a model tuned elsewhere; the line end that closes a text file is not part of it."""
+        said = self.spec.finetuned.messages
+        if said is None or said.system is None:
+            return None
+        return self._read(said.system, ("finetuned", "messages", "system"))[1].removesuffix("\n")
+
+    def _read(self, name: str, key: tuple[str, ...]) -> tuple[Path, str]:
+        """A text file that the spec names."""
+        file = self.resolve(name, key)
+        self._files = (*self._files, file)
         try:
-            lines = file.read_text(encoding="utf-8-sig").splitlines()
+            return file, file.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
-            raise self.mistake(f"cannot read {file.name!r}: {error}", ("prompt", "examples", "file")) from error
-        return tuple(self._example(line, file, n) for n, line in enumerate(lines, 1) if line.strip())
+            raise self.mistake(f"cannot read {file.name!r}: {error}", key) from error
 
     def _example(self, line: str, file: Path, n: int) -> Example:
         remedy = 'an example is one line: {"input": …, "output": {…}}, and its output fits the schema'
@@ -277,6 +315,8 @@ class Task(Generic[S]):
             [[example.input, example.output] for example in self.examples],
             None if settings is None else [settings.count, settings.select],
         ]
+        if self.spec.finetuned.messages is not None:
+            parts.append([self.old_system, self.spec.finetuned.messages.model_dump(mode="json")])
         return hashlib.sha256(to_json(parts)).hexdigest()
 
 
@@ -288,6 +328,19 @@ class _ExampleRow(BaseModel, extra="forbid"):
     id: str | int | None = None
     source: str | None = None
     split: str | None = None
+
+
+def path_of(detail: ErrorDetails, fields: Sequence[Field] = ()) -> str:
+    """The dotted path that a validation error is about, or of the one of `fields` that it is inside; empty for all."""
+    path = ".".join(part for part in detail["loc"] if isinstance(part, str))
+    return next((field.path for field in fields if path.startswith(f"{field.path}.")), path)
+
+
+def _as_json(given: BaseModel, row: str | None) -> dict[str, Any]:
+    try:
+        return given.model_dump(mode="json", by_alias=False)
+    except ValueError as error:  # a type that JSON lacks, bytes that are no text, a list inside itself
+        raise InputError(f"cannot be written as JSON: {error}", row=row) from error
 
 
 def _said(detail: Mapping[str, Any]) -> str:
@@ -390,6 +443,11 @@ def _worded(field: Field, said: InlineField, document: Document, declared: bool)
     )
 
 
+def _read_anew(field: Field) -> bool:
+    """Whether a valid value may be another than was said: an `IntEnum` takes `true` and `1.0` for 1."""
+    return not field.closed or any(type(label) is int for label in field.labels)
+
+
 def _is_model(given: object) -> bool:
     return isinstance(given, type) and issubclass(given, BaseModel)
 
@@ -415,11 +473,10 @@ def _with_field(error: SpecError, field: str) -> SpecError:
 
 
 def _refuse_keys(spec: Spec, document: Document) -> None:
-    prompt = spec.prompt
-    own_host = prompt.base_url is None or prompt.base_url.startswith("https://api.openai.com/")
-    if prompt.api_key_env is not None and (prompt.api_key_env != "OPENAI_API_KEY" or not own_host):
-        raise document.error(
-            f"would send {prompt.api_key_env} to {prompt.base_url or 'OpenAI'}",
-            ("prompt", "api_key_env"),
-            remedy="this spec was loaded with allow_code=False, which sends only OPENAI_API_KEY, and only to OpenAI",
-        )
+    """Refuse to send a key that a stranger's spec chose, or to a host that it chose."""
+    for role in ("prompt", "finetuned"):
+        asked = spec.asked(role)
+        if asked.api_key_env is not None and (asked.api_key_env != "OPENAI_API_KEY" or not asked.is_openai):
+            remedy = "this spec was loaded with allow_code=False, which sends only OPENAI_API_KEY, and only to OpenAI"
+            message = f"would send {asked.api_key_env} to {asked.base_url or 'OpenAI'}"
+            raise document.error(message, (role, "api_key_env"), remedy=remedy)

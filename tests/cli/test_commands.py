@@ -143,11 +143,6 @@ UNSUPPORTED = [
     ("version: 1", "version: 1\naccept: {target: 0.97}", "accept"),
     ("version: 1", "version: 1\ncascade: [finetuned, prompt]", "cascade"),
     ("version: 1", "version: 1\nretry: {passes: 2}", "retry.passes"),
-    ("  model: gpt-6-luna", "  model: m\n  samples: 3", "prompt.samples"),
-    ("  model: gpt-6-luna", "  model: m\n  engine: decisions", "prompt.engine"),
-    ("  model: gpt-6-luna", "  model: m\n  structure: tools", "prompt.structure"),
-    ("  model: gpt-6-luna", "  model: m\n  examples: {file: rows.jsonl, select: similar}", "prompt.examples.select"),
-    ("version: 1", "version: 1\nfinetuned: {engine: chat, model: ft}", "finetuned.engine"),
 ]
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, field_validator, model_validator
 
 from decider.model.joint import MOST_TRIES, judge_of, most_probable
 from decider.schema import Field, Option
@@ -105,11 +105,55 @@ class Different(Pair):
         return self
 
 
-def test_only_a_schema_with_rules_judges_and_only_whole_records() -> None:
+def test_only_a_schema_with_rules_judges() -> None:
     plain, strict = Task(Pair, name="pair"), Task(Different, name="different")
     assert judge_of(plain, plain.fields) is None
-    assert judge_of(strict, strict.fields[:1]) is None
     accepts = judge_of(strict, strict.fields)
     assert accepts is not None
     assert accepts({"a": "x", "b": "y"})
     assert not accepts({"a": "x", "b": "x"})
+
+
+class Reasoned(Different):
+    why: str
+
+    @field_validator("a")
+    @classmethod
+    def never_y(cls, a: str) -> str:
+        if a == "y":
+            raise ValueError("a is never y")
+        return a
+
+    @model_validator(mode="before")
+    @classmethod
+    def reads_what_a_part_lacks(cls, said: Any) -> Any:
+        return said if said.get("why", "") != "never" else None
+
+
+def test_of_a_part_only_the_rules_of_its_single_fields_are_asked() -> None:
+    task = Task(Reasoned, name="reasoned")
+    accepts = judge_of(task, task.fields[:2])
+    assert accepts is not None
+    assert accepts({"a": "x", "b": "x"})
+    assert accepts({"a": "z", "b": "x"}) is False
+    assert accepts({"a": "y", "b": "x"}) is False
+    shares: dict[str, dict[Any, float]] = {"a": {"x": 0.1, "y": 0.9}, "b": {"x": 0.6, "y": 0.4}}
+    assert most_probable(task.fields[:2], shares, accepts) == {"a": "x", "b": "x"}
+    assert most_probable(task.fields[:2], {**shares, "a": {"y": 1.0}}, accepts) is None
+
+
+class Brittle(Pair):
+    why: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def reads_what_a_part_lacks(cls, said: Any) -> Any:
+        assert len(said["why"])
+        return said
+
+
+def test_a_rule_that_fails_on_a_part_is_not_in_the_way() -> None:
+    task = Task(Brittle, name="brittle")
+    accepts = judge_of(task, task.fields[:2])
+    assert accepts is not None
+    assert accepts({"a": "x", "b": "x"})

@@ -34,7 +34,21 @@ def test_every_key_is_read() -> None:
         "reasoning_effort": "none", "temperature": 0, "top_p": 0.15, "stop": ["1", True], "user": None, "seed": "7",
         "n": "017",
     }  # fmt: skip
+    assert spec.prompt.price is not None
+    assert (spec.prompt.price.input, spec.prompt.price.output, spec.prompt.price.cached) == (0.1, 0.4, 0.05)
+    assert spec.prompt.context == 128_000
     dumped = spec.model_dump(mode="json")
+    assert dumped["finetuned"] == {
+        "engine": "chat",
+        "model": "ft:gpt-9",
+        "base_url": "http://127.0.0.1:8000/v1",
+        "api_key_env": "OWN_KEY",
+        "structure": "json",
+        "params": {"temperature": 0, "stop": ["1"]},
+        "price": {"input": 1.0, "output": 2.0, "cached": None},
+        "context": 4096,
+        "messages": {"system": "old_system.txt", "user": "text", "answer": {"label": "category"}},
+    }
     assert {key: dumped[key] for key in ("accept", "cascade", "retry", "budget", "cache", "log", "data")} == {
         "accept": {
             "target": 0.97, "level": 0.05, "per": "record",
@@ -65,7 +79,9 @@ def test_what_holds_without_a_key() -> None:
         1,
         1,
     )
+    assert (spec.prompt.price, spec.prompt.context, spec.prompt.params) == (None, None, {})
     assert (spec.finetuned.engine, spec.finetuned.model, spec.finetuned.messages) == ("local", None, None)
+    assert (spec.finetuned.structure, spec.finetuned.price, spec.finetuned.context) == ("schema", None, None)
     assert (spec.retry.attempts, spec.retry.deadline, spec.retry.passes) == (5, 60.0, 3)
     assert (spec.accept, spec.cascade, spec.budget, spec.cache, spec.log, spec.redact) == (None,) * 6
     assert (spec.data.columns.input, spec.data.columns.output, spec.data.group) == (None, {}, None)
@@ -165,6 +181,23 @@ def test_acceptance_has_two_forms() -> None:
     assert critical.critical["a"].value == "x"
 
 
+def test_a_tuned_model_is_asked_as_it_says_and_at_the_prompts_endpoint_if_no_other() -> None:
+    prompt = "prompt: {model: m, base_url: 'http://h:1/v1', api_key_env: KEY, structure: json, params: {top_p: 1}}\n"
+    for more, expected in [
+        ("", ("http://h:1/v1", "KEY", "schema")),
+        ("api_key_env: OWN, ", ("http://h:1/v1", "OWN", "schema")),
+        ("base_url: 'http://h:2/v1', ", ("http://h:2/v1", None, "schema")),
+        ("structure: md_json, ", ("http://h:1/v1", "KEY", "md_json")),
+        ("messages: {answer: tool}, ", ("http://h:1/v1", "KEY", "tools")),
+        ("base_url: 'http://h:2/v1', messages: {answer: tool}, ", ("http://h:2/v1", None, "tools")),
+    ]:
+        spec = spec_of(f"{prompt}finetuned: {{{more}engine: chat, model: ft, params: {{seed: 1}}}}")
+        asked = spec.asked("finetuned")
+        assert (asked.url, asked.key_variable, asked.structure) == expected
+        assert (asked.model, asked.params) == ("ft", {"seed": 1})
+        assert spec.asked("prompt") is spec.prompt
+
+
 @pytest.mark.parametrize("answer", ["json", "tool"])
 def test_a_model_tuned_elsewhere_may_answer_in_several_ways(answer: str) -> None:
     messages = spec_of(f"finetuned: {{engine: chat, messages: {{answer: {answer}}}}}").finetuned.messages
@@ -180,6 +213,7 @@ ALLOWED = (
     "allowed are format, name, version, output, input, instructions, fields, mode, prompt, finetuned, accept, cascade, "
     "retry, budget, cache, log, redact, data"
 )
+ENDPOINT = "is for a model behind an endpoint; write `engine: chat`, or remove it"
 SECRET = "no secret stands in a spec; name its variable, `prompt.api_key_env: OPENAI_API_KEY`"
 VARIABLE = "write its name, such as OPENAI_API_KEY; the key itself never stands in a spec"
 URL = (
@@ -332,9 +366,42 @@ CASES = {
     "input: {b: {type: integer, max: 0.5}}": "3:28: input.b.max: expected a whole number, found 0.5",
     "input: {b: {type: text, min: -1}}": "3:25: input.b.min: must be at least 0, found -1",
     # keys that need or exclude each other
-    "finetuned: {messages: {user: json}}": (
-        "3:13: finetuned.messages: is for a model behind an endpoint; write `engine: chat`, or remove it"
+    "finetuned: {messages: {user: json}}": f"3:13: finetuned.messages: {ENDPOINT}",
+    "finetuned: {base_url: 'http://h/v1'}": f"3:13: finetuned.base_url: {ENDPOINT}",
+    "finetuned: {model: x, api_key_env: KEY}": f"3:23: finetuned.api_key_env: {ENDPOINT}",
+    "finetuned: {structure: json}": f"3:13: finetuned.structure: {ENDPOINT}",
+    "finetuned: {engine: local, params: {a: 1}}": f"3:28: finetuned.params: {ENDPOINT}",
+    "finetuned: {price: {input: 1, output: 2}}": f"3:13: finetuned.price: {ENDPOINT}",
+    "finetuned: {context: 10}": f"3:13: finetuned.context: {ENDPOINT}",
+    "finetuned: {messages: {}, structure: json, context: 1}": f"3:44: finetuned.context: {ENDPOINT}",
+    "finetuned: {engine: decisions}": "3:13: finetuned.engine: expected local or chat, found 'decisions'",
+    "finetuned: {engine: chat, samples: 3}": (
+        "3:27: finetuned.samples: unknown key; it belongs under `prompt`: check the indentation"
     ),
+    "finetuned: {engine: chat, key: sk-123}": f"3:27: finetuned.key: unknown key; {SECRET}",
+    "finetuned: {engine: chat, structure: strict}": (
+        "3:27: finetuned.structure: expected schema, tools, json or md_json, found 'strict'"
+    ),
+    "finetuned: {engine: chat, messages: {system: ''}}": (
+        "3:38: finetuned.messages.system: is empty; write a value, or remove the key"
+    ),
+    "finetuned: {engine: chat, messages: {user: html}}": (
+        "3:38: finetuned.messages.user: expected text or json, found 'html'"
+    ),
+    "context: 5": (
+        "3:1: context: unknown key; it belongs under `prompt` or under `finetuned`: check the indentation"
+    ),
+    # what a model costs, and how much it takes in
+    "prompt: {price: {input: 1}}": "3:10: prompt.price.output: is missing; add `output: …`",
+    "prompt: {price: 3}": (
+        "3:10: prompt.price: expected a mapping, found '3'; write its keys on indented lines below it"
+    ),
+    "prompt: {price: {input: -1, output: 0}}": "3:18: prompt.price.input: must be at least 0, found -1",
+    "prompt: {price: {input: 1, output: 2, cached: free}}": (
+        "3:39: prompt.price.cached: expected a number, found 'free'; write a number"
+    ),
+    "prompt: {context: 0}": "3:10: prompt.context: must be at least 1, found 0",
+    "prompt: {context: 8k}": "3:10: prompt.context: expected a whole number, found '8k'; write, for example, 1",
     "mode: cascade": "3:1: mode: mode cascade has no steps; add `cascade: [finetuned, prompt]`",
     "cascade: []": "3:1: cascade: is empty; write, for example, [finetuned, prompt]",
     "cascade: [prompt, prompt]": "3:19: cascade[1]: prompt stands twice; keep one of them",

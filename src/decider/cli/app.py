@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from decider.cli import assessing, deciding, learning, starting
+from decider.cli import assessing, deciding, learning, probing, starting
 from decider.cli.console import note
 from decider.errors import DeciderError, EngineError, InvalidDecision
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (starting, deciding, learning, assessing):
+for group in (starting, probing, deciding, learning, assessing):
     group.add_to(app)
 
 

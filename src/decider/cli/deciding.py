@@ -12,7 +12,7 @@ from rich.text import Text
 
 from decider.cli.console import AsJson, ModeOption, Sets, SpecPath, note, parse_sets, percent, print_json, results
 from decider.decider import Decider
-from decider.decision import Decision
+from decider.decision import Decision, Usage
 
 _EXAMPLE = """Example:  decider decide mine/spec.yaml "I was charged twice this month" """
 
@@ -73,4 +73,15 @@ def _show(decision: Decision[Any]) -> None:
     if decision.fields:
         results.print(table)
     sure = "" if decision.confidence is None else f", whole record {percent(decision.confidence)}"
-    note(f"{decision.mode} by {decision.engine} {decision.model} in {decision.latency_ms:.2f} ms{sure}")
+    by = f"{decision.mode} by {decision.engine} {decision.model}"
+    note(f"{by} in {decision.latency_ms:.2f} ms{sure}{_bill(decision)}")
+
+
+def _bill(decision: Decision[Any]) -> str:
+    """What was used of an endpoint; an answer of this machine's own has no bill."""
+    used = decision.usage
+    if used == Usage():
+        return ""
+    calls = "1 call" if decision.attempts == 1 else f"{decision.attempts} calls"
+    cost = "at an unknown price" if decision.cost_usd is None else f"for ${decision.cost_usd:.6f}"
+    return f"; {calls}, {used.input_tokens} + {used.output_tokens} tokens {cost}"

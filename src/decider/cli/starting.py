@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import textwrap
 from importlib.resources import as_file, files
@@ -31,7 +32,7 @@ from decider.cli.console import (
 from decider.data.dataset import Dataset
 from decider.decider import Decider
 from decider.errors import SpecError
-from decider.plan import MODES, not_yet, obstacles
+from decider.plan import MODES, doubts, not_yet, obstacles, steps_of
 from decider.schema import Field
 from decider.spec import editor_schema
 from decider.task import Task
@@ -148,6 +149,8 @@ def check(spec: SpecPath, as_json: AsJson = False, sets: Sets = None) -> None:
     else:
         _show_fields(task)
         _show_modes(task, by_mode)
+        for doubt in [] if mistakes else _doubts(task):
+            note(f"warning: {doubt}")
         for mistake in mistakes:
             note(f"error: {mistake.sentence}")
     if mistakes:
@@ -165,7 +168,18 @@ def _checked(task: Task[Any], mistakes: list[SpecError], by_mode: dict[str, list
         ],
         "modes": {mode: [problem.sentence for problem in found] for mode, found in by_mode.items()},
         "mistakes": [mistake.sentence for mistake in mistakes],
+        "warnings": [] if mistakes else _doubts(task),
     }
+
+
+def _doubts(task: Task[Any]) -> list[str]:
+    """What may go wrong although nothing is: of the spec, and of the environment that it names."""
+    found = doubts(task, task.spec.mode)
+    for step in steps_of(task, task.spec.mode):
+        variable = None if step.engine == "local" else task.spec.asked(step.role).key_variable
+        if variable is not None and not os.environ.get(variable):
+            found.append(f"the environment variable {variable}, which holds the key, is not set")
+    return list(dict.fromkeys(found))
 
 
 def _show_fields(task: Task[Any]) -> None:
@@ -173,9 +187,23 @@ def _show_fields(task: Task[Any]) -> None:
     title = f"{task.name}, version {task.version}: {fields}"
     table = Table("field", "kind", "answers", "prompt", "finetuned", title=title, title_justify="left")
     for field in task.fields:
-        trained = "trained" if field.closed else "asked by the prompt"
-        table.add_row(field.path, field.kind, Text(_answers(field)), "asked", trained)
+        table.add_row(field.path, field.kind, Text(_answers(field)), _asked(task, field), _tuned(task, field))
     results.print(table)
+
+
+def _asked(task: Task[Any], field: Field) -> str:
+    if task.spec.prompt.engine == "chat":
+        return "asked"
+    if not field.closed:
+        return "asked by chat"
+    return f"{len(field.labels)} questions" if field.kind == "tags" else "1 question"
+
+
+def _tuned(task: Task[Any], field: Field) -> str:
+    if task.spec.finetuned.engine == "local":
+        return "trained" if field.closed else "asked by the prompt"
+    said = task.spec.finetuned.messages
+    return "asked" if said is None or said.label in (None, field.path) else "asked by the prompt"
 
 
 def _answers(field: Field) -> str:

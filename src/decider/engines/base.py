@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from decider.decision import Reply, Request
+from decider.decision import Reply, Request, Usage
 
 
 class Engine(ABC):
@@ -30,6 +30,11 @@ class Engine(ABC):
     @abstractmethod
     def identity(self) -> str:
         """What decides the answer beside the task: endpoint, model and parameters, or the weights; holds no secret."""
+
+    def cost(self, usage: Usage) -> float | None:
+        """The dollars that `usage` costs, or None where the price is unknown."""
+        del usage
+        return None
 
     @abstractmethod
     def predict(self, request: Request) -> Reply:

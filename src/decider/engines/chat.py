@@ -1,231 +1,177 @@
-"""The chat engine: native structured output from any OpenAI-compatible endpoint.
-
-It sends through the official client's low-level `post`, which skips the typed layers that cost more than the wire, and
-never retries: waiting and asking again is the pipeline's.
-"""
+"""The chat engine: a chat model at any OpenAI-compatible endpoint, held to the strict schema of what is asked."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import threading
-from collections.abc import AsyncGenerator
-from typing import Any, ClassVar, TypeVar
-from weakref import WeakKeyDictionary
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-import openai
 from httpx2 import Response
 from openai import AsyncOpenAI, OpenAI
-from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from decider.decision import Outcome, Reply, Request, Usage
+from decider import prompt
+from decider.decision import Distribution, Reply, Request, Usage
 from decider.engines.base import Engine
-from decider.engines.faults import fault_of, unreadable
-from decider.errors import EngineError, EngineRejected
-from decider.prompt import render
-from decider.schema import Field, strict_schema
+from decider.engines.completion import PATH, Completion, read
+from decider.engines.endpoint import Endpoint
+from decider.engines.logprobs import distributions
+from decider.errors import InputError
+from decider.runtime.prices import context_of, price_of
+from decider.schema import Field, nest, strict_schema
+from decider.spec import Role
 from decider.task import Task
 
-C = TypeVar("C", OpenAI, AsyncOpenAI)
+_BLOCK = re.compile(r"```(?:json)?[ \t]*\r?\n(.*?)\n?[ \t]*```", re.DOTALL)
+_LIMITS = ("max_completion_tokens", "max_tokens")
+"""The names of the parameter that limits an answer; the first is the one that reasoning models take."""
 
-OPENAI_URL = "https://api.openai.com/v1"
-OPENAI_KEY = "OPENAI_API_KEY"
-_NO_KEY = "none"
-"""What is sent to an endpoint that needs no key: the client insists on one."""
-
-
-class _Message(BaseModel):
-    content: str | None = None
-    refusal: str | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _Tokens(BaseModel):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-
-
-class _Completion(BaseModel):
-    """The part of a chat completion that is read."""
-
-    choices: list[_Choice]
-    model: str | None = None
-    usage: _Tokens | None = None
+_NO_PARAMETERS = {
+    "model": "name it beside params",
+    "messages": "what is asked stands in instructions, fields and examples",
+    "stream": "remove it: a decision is whole, or none",
+}
 
 
 class ChatEngine(Engine):
-    """Asks a chat model for the fields of a task, held to their strict JSON schema.
+    """Asks a chat model for the fields of a task.
 
-    A ready `client` is used as it is, and never closed; otherwise each event loop gets an async client of its own,
-    which is closed with that loop.
+    `role` is the section of the spec that says whom to ask, and how. A ready `client` of any flavour is used as it is.
     """
 
     name: ClassVar[str] = "chat"
     in_process = False
 
-    def __init__(self, *, task: Task[Any], client: OpenAI | AsyncOpenAI | None = None) -> None:
+    def __init__(self, *, task: Task[Any], role: Role = "prompt", client: OpenAI | AsyncOpenAI | None = None) -> None:
         self._task = task
-        self._settings = task.spec.prompt
-        self._base_url = self._settings.base_url or OPENAI_URL
-        self._given = client
-        self._secret = None if client is None else client.api_key
-        self._sync: OpenAI | None = None
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[AsyncOpenAI, AsyncGenerator[None]]]
-        self._loops = WeakKeyDictionary()
-        self._lock = threading.Lock()
-        self._bodies: dict[tuple[Field, ...], dict[str, Any]] = {}
+        self._role = role
+        self._endpoint = Endpoint(task.spec.asked(role), client)
+        self._asked = self._endpoint.asked
+        self._params = _parameters(task, role)
+        self._price = price_of(self._asked)
+        self._most = context_of(self._asked)
+        self._frames: dict[tuple[Field, ...], dict[str, Any]] = {}
+        said = task.spec.finetuned.messages if role == "finetuned" else None
+        self._bare = None if said is None else said.label
+        self._scored = bool(self._params.get("logprobs"))
 
     @property
     def model(self) -> str:
         """The model that the spec names."""
-        return self._settings.model or ""
+        return self._asked.model or ""
 
     @property
     def identity(self) -> str:
         """Endpoint, model and parameters, as canonical JSON."""
-        url = str(self._given.base_url) if self._given is not None else self._base_url
-        parts = [self.name, url, self.model, self._settings.structure, self._settings.params]
-        return to_json(parts).decode()
+        asked = self._asked
+        return to_json([self.name, self._endpoint.url, self.model, asked.structure, asked.params]).decode()
+
+    def cost(self, usage: Usage) -> float | None:
+        """The dollars that `usage` costs, by the spec or by the provider's list."""
+        return None if self._price is None else self._price(usage)
 
     def predict(self, request: Request) -> Reply:
-        """Ask once, through the sync client; raises `TypeError` where the ready client is an async one."""
-        if isinstance(self._given, AsyncOpenAI):
-            raise TypeError("this engine was given an AsyncOpenAI, which answers apredict alone")
-        client = self._given or self._sync_client()
-        try:
-            response = client.post("/chat/completions", body=self._body(request), cast_to=Response)
-        except openai.OpenAIError as error:
-            raise self._fault(error) from error
-        return self._reply(response)
+        """Ask once; raises `InputError` where the input is more than the model takes in."""
+        return self._reply(self._endpoint.post(PATH, self._body(request)), request)
 
     async def apredict(self, request: Request) -> Reply:
-        """Ask once, through the client of the running loop; a ready sync client runs in a thread."""
-        if isinstance(self._given, OpenAI):
-            return await super().apredict(request)
-        client = self._given or await self._async_client()
-        try:
-            response = await client.post("/chat/completions", body=self._body(request), cast_to=Response)
-        except openai.OpenAIError as error:
-            raise self._fault(error) from error
-        return self._reply(response)
+        """Ask once, without blocking the loop; otherwise as `predict`."""
+        return self._reply(await self._endpoint.apost(PATH, self._body(request)), request)
 
     def close(self) -> None:
         """Close the sync client."""
-        with self._lock:
-            client, self._sync = self._sync, None
-        if client is not None:
-            client.close()
+        self._endpoint.close()
 
     async def aclose(self) -> None:
         """Close the async client of the running loop."""
-        with self._lock:
-            kept = self._loops.pop(asyncio.get_running_loop(), None)
-        if kept is not None:
-            await kept[1].aclose()
+        await self._endpoint.aclose()
 
     def _body(self, request: Request) -> dict[str, Any]:
-        body = self._bodies.get(request.fields)
-        if body is None:
-            body = self._bodies[request.fields] = self._frame(request.fields)
-        return {**body, "messages": render(self._task, request)}
+        frame = self._frames.get(request.fields)
+        if frame is None:
+            frame = self._frames[request.fields] = self._frame(request.fields)
+        body = {**frame, "messages": self._messages(request)}
+        return self._roomier(body, request.room) if request.room else body
+
+    def _messages(self, request: Request) -> list[prompt.Message]:
+        messages = prompt.render(self._task, request, self._role)
+        # No text has more tokens than letters, as they are estimated: counting letters is cheap.
+        if sum(len(message["content"]) for message in messages) > self._most:
+            needed = prompt.tokens(*(message["content"] for message in messages))
+            if needed > self._most:
+                remedy = f"shorten it, or name a model that takes more ({self._role}.context says how many it takes)"
+                message = f"would need about {needed} tokens, and {self.model!r} takes {self._most} in"
+                raise InputError(f"the input {message}; {remedy}")
+        return messages
 
     def _frame(self, fields: tuple[Field, ...]) -> dict[str, Any]:
         """Everything of a request's body that does not depend on the input."""
-        params = dict(self._settings.params)
-        extra = params.pop("extra_body", {})
-        strict = {"name": "decision", "strict": True, "schema": strict_schema(fields)}
-        return {
-            "model": self.model,
-            "messages": [],
-            "response_format": {"type": "json_schema", "json_schema": strict},
-            **params,
-            **extra,
-        }
+        return {"model": self.model, "messages": [], **self._held_to(fields), **self._params}
 
-    def _reply(self, response: Response) -> Reply:
-        try:
-            completion = _Completion.model_validate_json(response.content)
-            choice = completion.choices[0]
-        except (ValidationError, IndexError) as error:
-            raise unreadable(response, self._secret) from error
-        tokens = completion.usage or _Tokens()
+    def _held_to(self, fields: tuple[Field, ...]) -> dict[str, Any]:
+        """What makes the endpoint keep to the schema; a model that answers with a bare label is held to nothing."""
+        if self._bare is not None:
+            return {}
+        strict = {"name": prompt.TOOL, "strict": True, "schema": strict_schema(fields)}
+        return {"response_format": {"type": "json_schema", "json_schema": strict}}
+
+    def _roomier(self, body: dict[str, Any], room: int) -> dict[str, Any]:
+        """The body with room for a longer answer, under the name of the limit that it has, or that is usual there."""
+        usual = _LIMITS[0] if self._asked.is_openai else _LIMITS[1]
+        name = next((name for name in _LIMITS if name in body), usual)
+        limit = body.get(name)
+        return {**body, name: max(room, 2 * limit) if isinstance(limit, int) else room}
+
+    def _reply(self, response: Response, request: Request) -> Reply:
+        completion = read(response, self._endpoint)
+        text, problem = self._read(completion, request)
+        scores: dict[str, Distribution] = {}
+        if self._scored and problem is None and completion.outcome == "answered":
+            scores = distributions(completion.text, completion.tokens, request.fields)
         return Reply(
-            text=choice.message.content or "",
-            outcome=_outcome(choice),
-            usage=Usage(input_tokens=tokens.prompt_tokens or 0, output_tokens=tokens.completion_tokens or 0),
+            text=text,
+            problem=problem,
+            probabilities=scores,
+            source="logprob" if scores else None,
+            outcome=completion.outcome,
+            usage=completion.used,
             served_model=completion.model,
         )
 
-    def _fault(self, error: openai.OpenAIError) -> EngineError:
-        return fault_of(error, url=self._base_url, model=self.model, key=self._secret)
-
-    def _key(self) -> str:
-        """The key, read when it is needed; raises `EngineRejected` where the endpoint needs one that is not there."""
-        name = self._settings.api_key_env or (OPENAI_KEY if self._base_url == OPENAI_URL else None)
-        if name is None:
-            return _NO_KEY
-        key = os.environ.get(name, "").strip()
-        if not key:
-            raise EngineRejected(
-                f"the environment variable {name} is not set, and {self._base_url} needs a key; export {name}=…, "
-                "or point prompt.base_url at an endpoint that needs none",
-                reason="auth",
-            )
-        if not key.isascii() or not key.isprintable():
-            raise EngineRejected(f"the key in {name} holds a character that no key has; copy it again", reason="auth")
-        return key
-
-    def _options(self) -> dict[str, Any]:
-        self._secret = self._key()
-        return {"api_key": self._secret, "admin_api_key": "", "base_url": self._base_url, "max_retries": 0}
-
-    def _sync_client(self) -> OpenAI:
-        with self._lock:
-            if self._sync is None:
-                self._sync = _unlabelled(OpenAI(**self._options()))
-            return self._sync
-
-    async def _async_client(self) -> AsyncOpenAI:
-        loop = asyncio.get_running_loop()
-        kept = self._loops.get(loop)
-        if kept is None:
-            client = _unlabelled(AsyncOpenAI(**self._options(), http_client=openai.DefaultAioHttpClient()))
-            keeper = _close_with_loop(client)
-            with self._lock:
-                self._loops[loop] = kept = (client, keeper)
-                _open[id(client)] = keeper
-            await anext(keeper)
-        return kept[0]
+    def _read(self, completion: Completion, request: Request) -> tuple[str, str | None]:
+        """The JSON object of an answer, and what keeps it from being read."""
+        if self._bare is not None:
+            return _label(completion.text, request.fields[0])
+        if self._asked.structure == "md_json":
+            return _block(completion.text)
+        return completion.text, None
 
 
-_open: dict[int, AsyncGenerator[None]] = {}
-"""Keeps what closes each client alive until it has: a loop does not, and an engine may be forgotten first."""
+def _parameters(task: Task[Any], role: Role) -> dict[str, Any]:
+    """The parameters of every request; raises `SpecError` for one that is no parameter."""
+    params = dict(task.spec.asked(role).params)
+    extra = params.pop("extra_body", {})
+    if not isinstance(extra, Mapping):
+        remedy = "write {name: value}, or the names directly below params"
+        raise task.mistake("expected a mapping of parameters", (role, "params", "extra_body"), remedy=remedy)
+    for place, given in (((role, "params"), params), ((role, "params", "extra_body"), extra)):
+        for name in _NO_PARAMETERS.keys() & given.keys():
+            raise task.mistake(f"{name} is no parameter", (*place, name), remedy=_NO_PARAMETERS[name])
+    return {**params, **extra}
 
 
-async def _close_with_loop(client: AsyncOpenAI) -> AsyncGenerator[None]:
-    """Close `client` when its loop ends: a loop closes the async generators that it has begun."""
-    try:
-        yield
-    finally:
-        del _open[id(client)]
-        await client.close()
-        await asyncio.sleep(0)  # a closed transport lets go of its socket one turn of the loop later
+def _block(text: str) -> tuple[str, str | None]:
+    """The one code block of an answer, or all of it where there is none: of two, nobody knows which was meant."""
+    blocks = _BLOCK.findall(text)
+    if len(blocks) > 1:
+        return text, f"The reply has {len(blocks)} code blocks, and should have one."
+    return (blocks[0] if blocks else text), None
 
 
-def _unlabelled(client: C) -> C:
-    """Undo what the client took from environment variables that no spec named."""
-    client.organization = client.project = None
-    return client
-
-
-def _outcome(choice: _Choice) -> Outcome:
-    if choice.message.refusal:
-        return "refused"
-    if choice.finish_reason == "content_filter":
-        return "filtered"
-    return "truncated" if choice.finish_reason == "length" else "answered"
+def _label(text: str, field: Field) -> tuple[str, str | None]:
+    """A bare label as an object of its field: the label exactly as the schema has it, but for spaces around it."""
+    said = text.strip()
+    labels = {str(label) if isinstance(label, str) else to_json(label).decode(): label for label in field.labels}
+    if said not in labels:
+        return text, f"{said[:80]!r} is not one of the labels of {field.path}."
+    return to_json(nest({field.path: labels[said]})).decode(), None

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic_core import to_json
 
-from decider.decision import Reply, Request
+from decider.decision import Reply, Request, Usage
 from decider.engines.base import Engine
 from decider.errors import InvalidDecision
 from decider.schema import nest
@@ -41,6 +41,11 @@ class LocalEngine(Engine):
     def identity(self) -> str:
         """The sha256 of the manifest, which holds that of every weight."""
         return f"{self.name}:{self._model.sha256}"
+
+    def cost(self, usage: Usage) -> float | None:
+        """Nothing: it is this machine that answers."""
+        del usage
+        return 0.0
 
     def predict(self, request: Request) -> Reply:
         """Answer with the most probable values that the schema accepts together; raises `InvalidDecision` for none.

@@ -42,14 +42,17 @@ class _Choice:
 
 
 def judge_of(task: Task[Any], fields: Sequence[Field]) -> Accepts | None:
-    """Return whether the schema accepts values of `fields` together, or None where it cannot tell.
+    """Return whether the schema accepts values of `fields` together, or None where it has nothing to say.
 
-    It has nothing to say without validators of its own, and judges only whole records.
+    Of a part of the record only the rules of its single fields are asked: a rule of the whole may read the rest.
     """
-    if not task.has_validators or len(fields) < len(task.fields):
+    if not task.has_validators:
         return None
+    whole = len(fields) == len(task.fields)
 
     def accepts(values: Mapping[str, Any]) -> bool:
+        if not whole:
+            return not task.objections(nest(values), fields)
         try:
             task.validate(nest(values))
         except ValidationError:

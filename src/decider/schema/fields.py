@@ -59,6 +59,7 @@ class Field:
     """Whether the set of answers is finite, so that a classifier can learn it."""
     labels: tuple[Label, ...] = dataclass_field(init=False, repr=False)
     """The answers of a closed field in order; None stands last where it is optional (of tags: the tags alone)."""
+    _hash: int = dataclass_field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         closed = self.kind in CLOSED
@@ -66,12 +67,16 @@ class Field:
         none_too = closed and self.optional and self.kind != "tags"
         object.__setattr__(self, "closed", closed)
         object.__setattr__(self, "labels", (*values, None) if none_too else values)
+        object.__setattr__(self, "_hash", hash((self.path, self.kind, self.options, self.description, self.strict)))
+
+    def __hash__(self) -> int:
+        return self._hash  # what is kept by fields is looked up in every decision
 
     def probability(self, value: Any, distribution: Mapping[Label, float]) -> float:
         """The probability of `value`; for tags, of exactly this set if the tags were independent."""
         if self.kind != "tags":
             return distribution.get(value, 0.0)
-        chosen = set(value)
+        chosen = set(value or ())
         product = 1.0
         for label in self.labels:
             product *= distribution[label] if label in chosen else 1.0 - distribution[label]
@@ -155,6 +160,8 @@ def nest(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def pick(record: Mapping[str, Any], path: str) -> Any:
     """Return the value at a dotted path; raises `KeyError` where it is not there."""
+    if "." not in path:
+        return record[path]
     value: Any = record
     for name in path.split("."):
         if not isinstance(value, Mapping):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from decider.spec.editor import editor_schema
     from decider.spec.grammar import (
         Accept,
+        Asked,
         Budget,
         Cache,
         Columns,
@@ -25,15 +26,19 @@ if TYPE_CHECKING:
         Limits,
         Log,
         Messages,
+        Price,
         Prompt,
         Redact,
         Retry,
+        Role,
         Spec,
+        Structure,
     )
 
 __all__ = [
     "MINIMAL",
     "Accept",
+    "Asked",
     "Budget",
     "Cache",
     "Columns",
@@ -50,10 +55,13 @@ __all__ = [
     "Path",
     "Place",
     "Plain",
+    "Price",
     "Prompt",
     "Redact",
     "Retry",
+    "Role",
     "Spec",
+    "Structure",
     "check",
     "dotted",
     "editor_schema",

@@ -5,16 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias, get_args
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from decider.spec.values import Answer, Bytes, Flag, Number, Options, Params, Seconds, Text, Whole, mistake, shown
 
+OPENAI_HOST = "api.openai.com"
+OPENAI_URL = f"https://{OPENAI_HOST}/v1"
+OPENAI_KEY = "OPENAI_API_KEY"
 FORMAT = 1
 """The version of the file format that is read."""
 
 InlineType = Literal["choice", "bool", "scale", "tags", "text", "number", "integer", "date"]
 Mode = Literal["prompt", "finetuned", "cascade"]
+Structure = Literal["schema", "tools", "json", "md_json"]
+Role = Literal["prompt", "finetuned"]
+"""The section of a spec that says what answers."""
 
 _WITH_OPTIONS = frozenset({"choice", "tags", "scale", "integer", "bool"})
 _WITH_BOUNDS = frozenset({"scale", "tags", "text", "number", "integer"})
@@ -136,22 +143,55 @@ class Examples(_Section):
     select: Literal["first", "diverse", "similar"] = Field("first", description="How they are chosen.")
 
 
-class Prompt(_Section):
-    """The prompt mode: which endpoint answers, and how it is asked."""
+class Price(_Section):
+    """What an endpoint charges, in dollars for a million tokens."""
 
-    engine: Literal["chat", "decisions"] = Field("chat", description="Chat completions, or a decision endpoint.")
+    input: Annotated[float, Number(0)] = Field(description="For a million tokens of input.")
+    output: Annotated[float, Number(0)] = Field(description="For a million tokens of output.")
+    cached: Annotated[float, Number(0)] | None = Field(
+        None, description="For a million tokens of input that the endpoint had cached; as other input where left out."
+    )
+
+
+class Asked(_Section):
+    """What is said of any model behind an endpoint."""
+
     model: Phrase | None = Field(None, description="The model's name at the endpoint.")
     base_url: Url | None = Field(None, description="Any OpenAI-compatible endpoint; OpenAI's own where it is left out.")
     api_key_env: Variable | None = Field(
         None,
         description="The environment variable that holds the key; OPENAI_API_KEY for OpenAI's own host, else none.",
     )
-    structure: Literal["schema", "tools", "json", "md_json"] = Field(
+    structure: Structure = Field(
         "schema", description="How the endpoint is made to keep to the schema; schema is its native strict mode."
     )
     params: Annotated[dict[str, Any], Params()] = Field(
         default_factory=dict, description="Further parameters of the request, such as reasoning_effort."
     )
+    price: Price | None = Field(None, description="What the endpoint charges, where that is not known by itself.")
+    context: Count | None = Field(None, description="How many tokens the model takes in, where that is not known.")
+
+    @property
+    def url(self) -> str:
+        """The endpoint, OpenAI's own where none is named."""
+        return self.base_url or OPENAI_URL
+
+    @property
+    def is_openai(self) -> bool:
+        """Whether the endpoint is OpenAI's own, in whichever region."""
+        parts = urlsplit(self.url)
+        return parts.scheme == "https" and f".{parts.hostname}".endswith(f".{OPENAI_HOST}")
+
+    @property
+    def key_variable(self) -> str | None:
+        """The environment variable that holds the key, or None where no key is sent."""
+        return self.api_key_env or (OPENAI_KEY if self.is_openai else None)
+
+
+class Prompt(Asked):
+    """The prompt mode: which endpoint answers, and how it is asked."""
+
+    engine: Literal["chat", "decisions"] = Field("chat", description="Chat completions, or a decision endpoint.")
     examples: Examples | None = Field(None, description="Examples that the prompt shows.")
     samples: Annotated[int, Whole(1, 100)] = Field(1, description="How many answers are drawn; they vote.")
     reask: Annotated[int, Whole(0, 10)] = Field(1, description="How often an answer that does not fit is asked again.")
@@ -173,20 +213,29 @@ class Messages(_Section):
         _either("json, tool or {label: FIELD}"),
     ] = Field("json", description="How it answers: a JSON object, a tool call, or the label of one field.")
 
+    @property
+    def label(self) -> str | None:
+        """The field whose bare label is the answer, or None where the answer is an object."""
+        return self.answer.label if isinstance(self.answer, LabelAnswer) else None
 
-class Finetuned(_Section):
+
+class Finetuned(Asked):
     """The fine-tuned mode: the model that was trained on the task's own rows."""
 
     engine: Literal["local", "chat"] = Field(
         "local", description="A model folder on this machine, or a tuned model behind a chat endpoint."
     )
     model: Phrase | None = Field(None, description="The model folder, or the model's name at the endpoint.")
+    base_url: Url | None = Field(
+        None, description="The endpoint of engine chat; that of the prompt mode, with its key, where it is left out."
+    )
     messages: Messages | None = Field(None, description="How a model tuned elsewhere is asked; for engine chat only.")
 
     @model_validator(mode="after")
     def _agree(self) -> Finetuned:
-        if self.messages is not None and self.engine != "chat":
-            raise mistake("is for a model behind an endpoint", "write `engine: chat`, or remove it", at=("messages",))
+        for key in sorted(self.model_fields_set - {"engine", "model"}):
+            if self.engine != "chat":
+                raise mistake("is for a model behind an endpoint", "write `engine: chat`, or remove it", at=(key,))
         return self
 
 
@@ -367,6 +416,18 @@ class Spec(_Section):
     log: Log | None = Field(None, description="Where decisions are recorded; nowhere where it is left out.")
     redact: Redact | None = Field(None, description="What is taken out of inputs before anything else sees them.")
     data: Data = Field(default_factory=Data.model_construct, description="How data files are laid out.")
+
+    def asked(self, role: Role) -> Asked:
+        """What is said of the model of `role`; a tuned one stands at the prompt's endpoint, if no other."""
+        if role == "prompt":
+            return self.prompt
+        tuned, update = self.finetuned, dict[str, Any]()
+        if tuned.base_url is None:
+            key = tuned.api_key_env or self.prompt.api_key_env
+            update = {"base_url": self.prompt.base_url, "api_key_env": key}
+        if tuned.messages is not None and tuned.messages.answer == "tool":
+            update["structure"] = "tools"
+        return tuned.model_copy(update=update) if update else tuned
 
     @model_validator(mode="after")
     def _agree(self) -> Spec:
