@@ -1,4 +1,4 @@
-"""What many tests share: a decision in both colours, and a real model server."""
+"""What many tests share: a decision in both colours, a real model server, and decision endpoints of others."""
 
 from __future__ import annotations
 
@@ -44,3 +44,22 @@ def llama() -> Iterator[str]:
             yield said
         finally:
             server.kill()
+
+
+@pytest.fixture(scope="session")
+def jevcompat() -> Iterator[Callable[..., str]]:
+    """Gives the base URL of a stand-in for TypeSafe with the named faults: `jevcompat("no-usage")`."""
+    from decision_peers import mocks
+
+    with mocks() as url_of:
+        yield url_of
+
+
+@pytest.fixture(scope="session")
+def sparrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The base URL of a decision endpoint with a real model, too small to be right: assert on form."""
+    from decision_peers import command, process
+
+    log = tmp_path_factory.mktemp("sparrow") / "log"
+    with process([command("sparrow-decider"), "serve"], log=log) as url:
+        yield f"{url}/v1"
