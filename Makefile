@@ -7,10 +7,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check docs bench matrix clean
+.PHONY: help demo test check injection litellm newest docs bench matrix clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/demo.stamp  ## the main job on real complaints: no key, no network
 	$(BIN)/decider demo
@@ -25,6 +25,33 @@ check: $(VENV)/test.stamp  ## lint, types, imports, docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site
+
+# What takes longer, or needs packages that do not go together with ours: `make test` does not look into tests/peers.
+PEERS := $(BIN)/python -m pytest --quiet
+PROMPT := tests/engines tests/runtime tests/test_agreement.py tests/test_decider.py tests/test_endpoint_table.py tests/test_llama.py \
+	tests/test_pipeline.py tests/test_plan.py tests/test_prompt.py tests/test_record.py
+
+injection: $(VENV)/test.stamp  ## 200 hostile texts against a real small model
+	$(PEERS) tests/peers/test_injection.py
+
+litellm: $(VENV)/test.stamp .venv-litellm/stamp  ## decisions through a LiteLLM proxy, an independent /v1/decisions server
+	LITELLM=.venv-litellm/bin/litellm $(PEERS) tests/peers/test_litellm.py
+
+newest:  ## the tests of prompt mode with the newest openai, which instructor does not allow beside it
+	@$(MAKE) --no-print-directory VENV=.venv-newest .venv-newest/newest.stamp
+	@.venv-newest/bin/python -c 'from importlib.metadata import version as v; print(*(f"{one} {v(one)}" for one in ("openai", "jiter", "instructor", "pydantic")), sep=", ")'
+	.venv-newest/bin/python -m pytest --quiet $(PROMPT)
+
+.venv-newest/newest.stamp: .venv-newest/test.stamp
+	@$(PIP) --no-deps --upgrade 'openai>=3.51' 'jiter>=0.16'
+	@touch $@
+
+.venv-litellm/stamp: Makefile
+	@echo 'installing a LiteLLM proxy into .venv-litellm, about two minutes'
+	@$(PYTHON) -m venv .venv-litellm >/dev/null 2>&1 || { \
+	  rm -rf .venv-litellm && $(PYTHON) -m venv --without-pip .venv-litellm && $(PYTHON) -m pip --python .venv-litellm/bin/python install --quiet pip; }
+	@.venv-litellm/bin/python -m pip --disable-pip-version-check install --quiet 'litellm[proxy]>=1.104.2'
+	@touch $@
 
 docs: $(VENV)/test.stamp  ## the documentation, served while it is written
 	$(BIN)/mkdocs serve
@@ -49,7 +76,7 @@ matrix:  ## the tests on each of Python 3.11 to 3.13 that is found here
 	test -n "$$passed" && test -z "$$failed"
 
 clean:  ## removes the environments and everything that was built
-	rm -rf .venv .venv-3.* build dist htmlcov site .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-3.* .venv-litellm .venv-newest build dist htmlcov site .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 # Some systems ship venv without ensurepip; the pip beside PYTHON then brings one in.
 $(BIN)/python:
