@@ -387,3 +387,21 @@ def test_what_is_not_supported_is_told(keys: dict[str, Any], key: str) -> None:
     assert not_yet(task)[0].message == f"{key} is not supported in this version"
     with pytest.raises(SpecError, match=f"{key} is not supported in this version; remove it"):
         Decider(task)
+
+
+def test_a_bare_label_is_held_to_no_structure() -> None:
+    tuned = {"engine": "chat", "model": "ft", "structure": "tools", "messages": {"answer": {"label": "team"}}}
+    (problem,) = obstacles(Task(Mixed, name="t", prompt={"model": "m"}, finetuned=tuned), "finetuned")
+    assert str(problem).startswith("finetuned.structure: is for an answer that is an object")
+
+
+@pytest.mark.parametrize("engine", ["chat", "decisions"])
+def test_what_is_no_parameter_is_an_obstacle(engine: str) -> None:
+    for params, says in [
+        ({"model": "x"}, "prompt.params.model: model is no parameter; name it beside params"),
+        ({"extra_body": {"model": "x"}}, "prompt.params.extra_body.model: model is no parameter"),
+        ({"extra_body": 5}, "prompt.params.extra_body: expected a mapping of parameters"),
+    ]:
+        task = Task(with_options(3, 2).output, name="t", prompt={"engine": engine, "model": "m", "params": params})
+        (problem,) = obstacles(task, "prompt")
+        assert str(problem).startswith(says)

@@ -234,7 +234,7 @@ def test_its_words_are_for_the_tuned_model_alone(tmp_path: Path) -> None:
 
 def test_a_correction_follows_the_reply_which_is_cut_short() -> None:
     task = task_of()
-    for reply, shown in [("?", "?"), ("r" * 400, "r" * 400), ("r" * 401, "r" * 400 + "…"), ("", "")]:
+    for reply, shown in [("?", "?"), ("r" * 400, "r" * 400), ("r" * 401, "r" * 400 + "…"), ("", "{}")]:
         more = messages_of(task, correction=Correction(reply=reply, problem="Not JSON."))[2:]
         assert more == [("assistant", shown), ("user", "Not JSON.")]
 

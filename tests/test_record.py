@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+from datetime import date
 from enum import IntEnum
 from typing import Annotated, Any, Literal
 
@@ -11,7 +13,15 @@ from pydantic import BaseModel, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from decider.decision import Reply
-from decider.errors import BudgetExceeded, DataError, EngineError, InputError, SpecError
+from decider.errors import (
+    BudgetExceeded,
+    DataError,
+    EngineError,
+    EngineRejected,
+    EngineUnavailable,
+    InputError,
+    SpecError,
+)
 from decider.record import Misfit, Record
 from decider.task import Task
 
@@ -216,13 +226,40 @@ class Rated(BaseModel):
     levels: list[Level]
 
 
-def test_a_value_is_told_as_the_schema_reads_it() -> None:
+@pytest.mark.parametrize("one", ["true", "1.0"])
+def test_what_equals_a_label_to_python_alone_is_no_label(one: str) -> None:
     task = Task(Rated, name="rated")
-    for one in ("true", "1.0", "1"):
-        record = Record(task)
-        record.read(Reply(text=f'{{"level": {one}, "levels": [2, {one}]}}'), task.fields, 0)
-        told = record.decisions(record.output())
-        assert repr([field.value for field in told.values()]) == "[1, [1, 2]]"
+    for text in (f'{{"level": {one}, "levels": [2]}}', f'{{"level": 1, "levels": [2, {one}]}}'):
+        with pytest.raises(Misfit, match="is not allowed; allowed: 1, 2"):
+            Record(task).read(Reply(text=text), task.fields, 0)
+
+
+class Dated(BaseModel):
+    day: date
+    score: float
+    note: str
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"day": "0", "score": 1, "note": ""}', "day: '0' is no date as YYYY-MM-DD"),
+        ('{"day": "2026-01-02T00:00", "score": 1, "note": ""}', "is no date as YYYY-MM-DD"),
+        (f'{{"day": "2026-01-02", "score": 1{"0" * 400}, "note": ""}}', "a number of hundreds of digits"),
+        ('{"day": "2026-01-02", "score": 1, "note": "\ud800"}', "half a character"),
+    ],
+)
+def test_what_readers_of_json_differ_about_is_refused(text: str, says: str) -> None:
+    task = Task(Dated, name="dated")
+    with pytest.raises(Misfit, match=says):
+        Record(task).read(Reply(text=text), task.fields, 0)
+
+
+def test_a_day_is_a_day() -> None:
+    task = Task(Dated, name="dated")
+    record = Record(task)
+    record.read(Reply(text='{"day": "2026-01-02", "score": 1, "note": ""}'), task.fields, 0)
+    assert record.output().day == date(2026, 1, 2)
 
 
 def test_single_fields_are_checked_while_others_are_missing() -> None:
@@ -232,6 +269,16 @@ def test_single_fields_are_checked_while_others_are_missing() -> None:
     record.read(Reply(text='{"team": "b", "level": 9}'), RULED.fields[:2], 0)
     with pytest.raises(Misfit, match="team: that team is on leave .* level: 9 is not allowed"):
         record.check(RULED.fields[:2])
+
+
+def test_errors_go_between_processes() -> None:
+    for one in (
+        EngineRejected("x", reason="auth"),
+        SpecError("x", file="f", line=1),
+        EngineUnavailable("x", retry_after=2.0),
+    ):
+        again = pickle.loads(pickle.dumps(one))
+        assert (type(again), str(again), vars(again)) == (type(one), str(one), vars(one))
 
 
 def test_errors_say_where() -> None:

@@ -27,17 +27,19 @@ Outcome = Literal["answered", "refused", "filtered", "truncated"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens, summed over every attempt; `cached_tokens` are those of the input that the endpoint had cached."""
+    """Tokens, summed over every attempt; of the input, some may be read from the endpoint's cache, or written to it."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    written_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
             cached_tokens=self.cached_tokens + other.cached_tokens,
+            written_tokens=self.written_tokens + other.written_tokens,
         )
 
 

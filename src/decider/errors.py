@@ -18,7 +18,7 @@ Misuse of the API stays `TypeError` and `ValueError`; a missing extra is an `Imp
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 __all__ = [
     "BudgetExceeded",
@@ -39,7 +39,16 @@ Reason = Literal["auth", "quota", "model", "request"]
 
 
 class DeciderError(Exception):
-    """The base of every error that decider raises on purpose."""
+    """The base of every error that decider raises on purpose; it can be sent between processes."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_remade, (type(self), self.args, self.__dict__))
+
+
+def _remade(kind: type[DeciderError], args: tuple[Any, ...], state: dict[str, Any]) -> DeciderError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class SpecError(DeciderError):
@@ -128,9 +137,11 @@ class EngineUnavailable(EngineError):
 class EngineRejected(EngineError):
     """The engine will never answer this request: auth, quota, unknown model or a bad request."""
 
-    def __init__(self, message: str, *, reason: Reason) -> None:
+    def __init__(self, message: str, *, reason: Reason, filtered: bool = False) -> None:
         super().__init__(message)
         self.reason: Reason = reason
+        self.filtered = filtered
+        """Whether it was the endpoint's content filter that refused the request, before any model saw it."""
 
 
 class DeadlineExceeded(EngineError):

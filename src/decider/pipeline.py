@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -67,17 +67,21 @@ Waiting: TypeAlias = Generator[Ask | Sleep | Together, Any, "Decision[S]"]
 _Part: TypeAlias = Generator[Ask | Sleep | Together, Any, Reply]
 
 
+_NOTHING = Usage()
+
+
 @dataclass(slots=True)
 class _Account:
     """What one step has used: the cost is None as soon as a part of it is unknown."""
 
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = _NOTHING
     cost: float | None = 0.0
 
     def take(self, reply: Reply, engine: Engine) -> None:
         used = reply.usage
         price = None if used is None else engine.cost(used)
-        self.usage += used or Usage()
+        if used is not None:
+            self.usage = used if self.usage is _NOTHING else self.usage + used
         self.cost = None if self.cost is None or price is None else self.cost + price
 
 
@@ -136,7 +140,7 @@ class Course(Generic[S]):
                 StepTrace(
                     engine=engine.name,
                     model=engine.model,
-                    fields=tuple(field.path for field in step.fields),
+                    fields=step.paths,
                     attempts=self._calls - calls,
                     usage=account.usage,
                     latency_ms=(self._spent - begun) * 1000.0,
@@ -184,8 +188,7 @@ class Course(Generic[S]):
 
     def _must_widen(self, step: Step, problem: Misfit) -> bool:
         """Whether a step that answers well for its own fields cannot make the record valid with them alone."""
-        asked = {field.path for field in step.fields}
-        return step.widens and problem.whole and not problem.paths <= asked
+        return step.widens and problem.whole and not problem.paths <= set(step.paths)
 
     def _whole(self, attempt: _Attempt, request: Request) -> _Part:
         """Ask once, and once more with more room where the reply was cut off."""
@@ -290,7 +293,7 @@ class Course(Generic[S]):
             served_model=self._served_model,
             steps=tuple(self._traces),
             attempts=self._calls,
-            usage=sum((trace.usage for trace in self._traces), Usage()),
+            usage=sum((trace.usage for trace in self._traces[1:]), self._traces[0].usage) if self._traces else _NOTHING,
             cost_usd=None if None in costs else sum(cost for cost in costs if cost is not None),
             latency_ms=self._spent * 1000.0,
             created_at=self._created_at,
@@ -299,7 +302,7 @@ class Course(Generic[S]):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Attempt:
     """One try at a step: its number, its engine, the record it fills in, the account it is charged to."""
 

@@ -6,10 +6,12 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+from decider.engines import parameters
 from decider.engines.base import Engine
 from decider.engines.lifecycle import warning_of
 from decider.engines.limits import dialects_of
@@ -62,6 +64,10 @@ class Step:
     samples: int = 1
     reask: int = 0
     widens: bool = False
+    paths: tuple[str, ...] = dataclass_field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "paths", tuple(one.path for one in self.fields))
 
 
 def steps_of(task: Task[Any], mode: str) -> tuple[Step, ...]:
@@ -210,6 +216,7 @@ def _asked(task: Task[Any], step: Step) -> list[SpecError]:
     if not task.spec.asked(step.role).model:
         remedy = f"name the model to ask:  {step.role}: {{model: gpt-6-luna}}"
         found.append(task.mistake(f"{step.role}.model is missing", _where(task, step.role), remedy=remedy))
+    found += parameters.mistakes(task, step.role, step.engine)
     if step.engine == "decisions":
         return found + _beyond_dialect(task, step.fields)
     said = task.spec.finetuned.messages
@@ -227,6 +234,9 @@ def _misasked(task: Task[Any], said: Messages) -> list[SpecError]:
     if said.label is not None and said.label not in fit:
         remedy = f"name one of: {', '.join(fit)}" if fit else "write `answer: json`"
         found.append(task.mistake(f"{said.label!r} is no field of one label", (*where, "answer"), remedy=remedy))
+    if said.label is not None and task.spec.finetuned.structure != "schema":
+        message = "is for an answer that is an object, and the model answers with a bare label"
+        found.append(task.mistake(message, ("finetuned", "structure"), remedy="remove it"))
     if said.user == "text" and task.input is not None and task.only_text is None:
         message = "the input has several fields, and no text of its own"
         found.append(task.mistake(message, (*where, "user"), remedy="write `user: json`"))

@@ -14,7 +14,7 @@ from pydantic_core import to_json
 from decider.decision import Correction, Example, Input, Request
 from decider.examples import Selector
 from decider.schema import Field, Label, Option, nest, pick, strict_schema
-from decider.spec import Role
+from decider.spec import Role, Structure
 from decider.task import Task
 
 VERSION = 2
@@ -75,7 +75,9 @@ def render(task: Task[Any], request: Request, role: Role = "prompt") -> list[Mes
     """
     if role == "finetuned" and task.spec.finetuned.messages is not None:
         return _verbatim(task, request)
-    messages: list[Message] = [{"role": "system", "content": _instructions(task, request.fields, role)}]
+    messages: list[Message] = [
+        {"role": "system", "content": _instructions(task.instructions, task.spec.asked(role).structure, request.fields)}
+    ]
     if role == "prompt" and task.examples:
         for example in _selector(task).choose(request.input):
             messages.append({"role": "user", "content": _data(example.input)})
@@ -134,7 +136,7 @@ def _shown(example: Example, fields: tuple[Field, ...], task: Task[Any]) -> str:
 
 
 def _again(correction: Correction) -> list[Message]:
-    reply = correction.reply
+    reply = correction.reply or "{}"  # some endpoints refuse an empty message
     shown = reply if len(reply) <= _LONGEST_REPLY else f"{reply[:_LONGEST_REPLY]}…"
     return [{"role": "assistant", "content": shown}, {"role": "user", "content": correction.problem}]
 
@@ -159,16 +161,15 @@ def _selector(task: Task[Any]) -> Selector:
 
 
 @lru_cache(maxsize=256)
-def _instructions(task: Task[Any], fields: tuple[Field, ...], role: Role) -> str:
+def _instructions(instructions: str, structure: Structure, fields: tuple[Field, ...]) -> str:
     """The system message: the same bytes for every input, so that an endpoint can cache it."""
-    structure = task.spec.asked(role).structure
     answer = {"tools": _CALL, "md_json": _FENCED}.get(structure, _ANSWER)
     described = "\n".join(_describe(field) for field in fields)
     nested = _NESTED if any("." in field.path for field in fields) else ""
     schema = ""
     if structure in ("json", "md_json"):
         schema = f"{_SCHEMA}\n{json.dumps(strict_schema(fields), ensure_ascii=False)}"
-    parts = (task.instructions, f"{answer}{nested}\n{described}", schema, _DATA)
+    parts = (instructions, f"{answer}{nested}\n{described}", schema, _DATA)
     return "\n\n".join(part for part in parts if part)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any, Generic, TypeVar
@@ -17,6 +18,8 @@ S = TypeVar("S", bound=BaseModel)
 
 _MOST_PROBLEMS = 3
 _LONGEST = 80
+_ENDLESS = re.compile(r"\d{300}")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _MOST_ALLOWED = 300
 _MOST_SAID = 600
 
@@ -67,10 +70,7 @@ class Record(Generic[S]):
         """Take the values of `fields` from a reply; raises `Misfit` where it is not an object with exactly these."""
         if reply.problem is not None:
             raise Misfit(_short(reply.problem, _MOST_SAID))
-        try:
-            said = from_json(reply.text, allow_inf_nan=False)
-        except ValueError as error:
-            raise Misfit(_not_json(reply.text, error)) from error
+        said = _parsed(reply.text)
         if not isinstance(said, dict):
             raise Misfit("The reply is not a JSON object.")
         values = dict(_leaves(said, [field for field in fields if field.path not in reply.refused]))
@@ -120,12 +120,14 @@ class Record(Generic[S]):
     def _decision(self, field: Field, value: Any) -> FieldDecision:
         step, reply = self._replies[field.path]
         distribution: Distribution | None = reply.probabilities.get(field.path)
+        if distribution is None:
+            return FieldDecision(value=value, step=step)
         return FieldDecision(
             value=value,
-            probability=None if distribution is None else field.probability(value, distribution),
+            probability=field.probability(value, distribution),
             probabilities=distribution,
-            source=None if distribution is None else reply.source,
-            calibrated=distribution is not None and reply.calibrated,
+            source=reply.source,
+            calibrated=reply.calibrated,
             step=step,
         )
 
@@ -140,10 +142,22 @@ class Record(Generic[S]):
         field = next((one for one in self._task.fields if one.path == path), None)
         came = _short(repr(detail["input"]))
         if field is not None and field.closed and detail["type"] in _NO_LABEL:
-            allowed = ", ".join(repr(label) for label in field.labels)
-            return f"{path}: {came} is not allowed; allowed: {_short(allowed, _MOST_ALLOWED)}."
+            return _not_allowed(field, detail["input"])
         where = _short(path_of(detail)) or "the record"
         return f"{where}: {_short(detail['msg'], 200)} (came: {came})."
+
+
+def _parsed(text: str) -> Any:
+    """The JSON value that a reply is; raises `Misfit` where it is none, or where readers of JSON differ about it."""
+    try:
+        said = from_json(text, allow_inf_nan=False)
+    except TypeError as error:
+        raise Misfit("The reply holds half a character (a lone surrogate).") from error
+    except ValueError as error:
+        raise Misfit(_not_json(text, error)) from error
+    if _ENDLESS.search(text):
+        raise Misfit("The reply holds a number of hundreds of digits.")
+    return said
 
 
 def _not_json(text: str, error: ValueError) -> str:
@@ -168,7 +182,7 @@ def _leaves(said: dict[str, Any], fields: Sequence[Field]) -> list[tuple[str, An
     found = []
     for field in fields:
         try:
-            found.append((field.path, _ordered(field, pick(said, field.path))))
+            found.append((field.path, _ordered(field, _exact(field, pick(said, field.path)))))
         except KeyError as error:
             raise Misfit(f"The field {field.path!r} is missing.") from error
     asked = {field.path for field in fields}
@@ -176,6 +190,24 @@ def _leaves(said: dict[str, Any], fields: Sequence[Field]) -> list[tuple[str, An
     if unasked is not None:
         raise Misfit(f"The field {_short(unasked)!r} was not asked for.")
     return found
+
+
+def _exact(field: Field, value: Any) -> Any:
+    """The value, written as the schema has it: to Python 1.0 and true are 1, and to Pydantic "0" is a day."""
+    if isinstance(value, str):
+        if field.kind == "date" and not _DAY.fullmatch(value):
+            raise Misfit(f"{field.path}: {_short(repr(value))} is no date as YYYY-MM-DD.")
+    elif field.closed and field.kind != "bool":
+        labels = {(type(label), label) for label in field.labels}
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, int | float) and one in field.labels and (type(one), one) not in labels:
+                raise Misfit(f"The reply does not fit. {_not_allowed(field, one)}")
+    return value
+
+
+def _not_allowed(field: Field, value: Any) -> str:
+    allowed = ", ".join(repr(label) for label in field.labels)
+    return f"{field.path}: {_short(repr(value))} is not allowed; allowed: {_short(allowed, _MOST_ALLOWED)}."
 
 
 def _unasked(said: Mapping[str, Any], asked: set[str], prefix: str = "") -> Iterator[str]:

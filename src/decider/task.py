@@ -127,6 +127,7 @@ class Task(Generic[S]):
         self.examples = self._read_examples()
         self.old_system = self._read_old_system()
         self.prompt_fingerprint = self._prompt_fingerprint()
+        self._same_as = self._identity()
 
     def encode(self, x: Any, *, row: str | None = None) -> Input:
         """Return the canonical input: a text, or the input schema's values as JSON has them.
@@ -207,17 +208,20 @@ class Task(Generic[S]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Task):
             return NotImplemented
-        return self._identity() == other._identity()
+        return self is other or self._same_as == other._same_as
 
     def __hash__(self) -> int:
-        return hash(self.prompt_fingerprint)
+        return hash(self._same_as)
 
     def __repr__(self) -> str:
         return f"Task({self.name!r}, version={self.version}, fields={[field.path for field in self.fields]})"
 
-    def _identity(self) -> tuple[Any, ...]:
+    def _identity(self) -> str:
+        """What makes two tasks the same, as a text: tasks are compared wherever something is kept for each."""
         settings = self.spec.model_dump(mode="json", exclude=_DECLARED | {"instructions"}, by_alias=True)
-        return (self.prompt_fingerprint, self.inputs, settings)
+        inputs = [[field.path, field.kind, list(field.labels), field.optional] for field in self.inputs]
+        described = [field.description for field in self.inputs]
+        return to_json([self.prompt_fingerprint, inputs, described, settings]).decode()
 
     def _declaration(self, target: Path) -> dict[str, Any]:
         """The whole spec as plain data, its schemas named in files beside it or written out."""

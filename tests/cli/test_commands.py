@@ -116,6 +116,41 @@ def test_the_program_that_init_writes_decides(
     assert "category: 'bug' (probability: None)" in capsys.readouterr().out
 
 
+MIXED = """\
+name: mixed
+instructions: Decide.
+fields:
+  team: {options: [billing, login]}
+  tags: {type: tags, options: [a, b, c]}
+  note: text
+prompt: {engine: decisions, model: jev-latest, base_url: "http://127.0.0.1:9/v1"}
+finetuned: {engine: chat, model: ft, messages: {answer: {label: team}}}
+"""
+
+
+def test_check_shows_what_each_engine_does_with_each_field(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(MIXED)
+    ran = run("check", tmp_path / "spec.yaml")
+    assert ran.code == 0
+    rows = {line.split("│")[1].strip(): line for line in ran.out.splitlines() if line.startswith("│")}
+    assert "1 question" in rows["team"]
+    assert "asked by the prompt" not in rows["team"]
+    assert "3 questions" in rows["tags"]
+    assert "asked by" in rows["note"]
+    assert "mode finetuned: ready" in ran.out
+
+
+def test_check_warns_of_what_may_not_be_meant(run: Run, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    sets = ["prompt.samples=3", "prompt.params={temperature: 0}", "prompt.structure=tools"]
+    ran = run("check", mine / "spec.yaml", *(part for one in sets for part in ("--set", one)), "--json")
+    assert ran.code == 0
+    warnings = ran.json()["warnings"]
+    assert [" ".join(one.split()[:3]) for one in warnings] == [
+        "prompt.samples is 3,", "gpt-6-luna takes temperature", "gpt-6-luna keeps to", "the environment variable",
+    ]  # fmt: skip
+
+
 def test_check_shows_fields_and_what_each_mode_lacks(run: Run, mine: Path) -> None:
     ran = run("check", mine / "spec.yaml")
     assert ran.code == 0

@@ -411,7 +411,7 @@ def test_31_no_content_is_asked_again_once(lane: Lane, decide: Decide) -> None:
             decision = decide(decider, "x")
             assert decision.output.urgent
             assert decision.attempts == 2
-            assert endpoint.bodies[1]["messages"][-2] == {"role": "assistant", "content": ""}
+            assert endpoint.bodies[1]["messages"][-2] == {"role": "assistant", "content": "{}"}
 
 
 def test_31_a_json_in_the_input_is_never_the_answer(decide: Decide) -> None:
@@ -793,3 +793,11 @@ def test_many_decisions_of_a_real_model(llama: str) -> None:
     with Decider(route_at(llama)) as decider:
         decisions = list(decider.decide_many(TICKETS, concurrency=2, on_error="raise"))
     assert [decision.row_id for decision in decisions] == ["1", "2", "3"]
+
+
+@lanes
+def test_30_a_filter_before_the_model_is_an_outcome_too(lane: Lane, decide: Decide) -> None:
+    with serve(error(400, "The prompt was filtered", code="content_filter")) as endpoint:
+        decision = ask_at(endpoint, decide, prompt={"structure": lane})
+    assert (decision.status, decision.attempts, decision.cost_usd) == ("filtered", 1, None)
+    assert len(endpoint.requests) == 1

@@ -181,6 +181,14 @@ def test_34_a_call_that_is_not_the_one_is_asked_again_once(answer: Answer, probl
     assert endpoint.bodies[1]["messages"][-1]["content"] in str(caught.value)
 
 
+@pytest.mark.parametrize("calls", [[("evil", GOOD)], [("decision", GOOD), ("other", "{}")]])
+def test_a_reask_shows_what_was_called(calls: list[tuple[str, str]], decide: Decide) -> None:
+    with serve(calling(*calls), saying("tools", GOOD)) as endpoint:
+        ask_at(endpoint, decide, prompt={"structure": "tools"})
+    shown = endpoint.bodies[1]["messages"][-2]
+    assert shown == {"role": "assistant", "content": "\n".join(arguments for _, arguments in calls)}
+
+
 def test_arguments_may_come_as_an_object(decide: Decide) -> None:
     with serve(calling(("decision", json.loads(GOOD)))) as endpoint:
         assert ask_at(endpoint, decide, prompt={"structure": "tools"}).output.urgent

@@ -80,7 +80,7 @@ def test_a_good_endpoint_is_as_the_spec_says() -> None:
             for one in diagnosis.checks
         ],
         "calls": 8,
-        "usage": {"input_tokens": tokens.input_tokens, "output_tokens": 21, "cached_tokens": 0},
+        "usage": {"input_tokens": tokens.input_tokens, "output_tokens": 21, "cached_tokens": 0, "written_tokens": 0},
         "cost_usd": diagnosis.cost_usd,
     }
 

@@ -524,3 +524,11 @@ def test_python_values_of_every_kind_are_taken() -> None:
     assert spec.budget is not None
     assert spec.budget.run is not None
     assert spec.budget.run.usd == 5.0
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1/v1", "http://[v1]/v1", "http://127.0.0.1:abc/v1", "http://127.0.0.1:99999/v1"]
+)
+def test_a_url_that_cannot_be_asked_is_a_mistake(url: str) -> None:
+    with pytest.raises(SpecError, match="prompt.base_url: is no URL that can be asked"):
+        check(from_keywords({"name": "t", "prompt": {"base_url": url}}))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from httpx2 import Response
@@ -16,7 +15,8 @@ from decider.engines.base import Engine
 from decider.engines.completion import PATH, Completion, read
 from decider.engines.endpoint import Endpoint
 from decider.engines.logprobs import distributions
-from decider.errors import InputError
+from decider.engines.parameters import parameters_of
+from decider.errors import EngineRejected, InputError
 from decider.runtime.prices import context_of, price_of
 from decider.schema import Field, nest, strict_schema
 from decider.spec import Role
@@ -25,12 +25,6 @@ from decider.task import Task
 _BLOCK = re.compile(r"```(?:json)?[ \t]*\r?\n(.*?)\n?[ \t]*```", re.DOTALL)
 _LIMITS = ("max_completion_tokens", "max_tokens")
 """The names of the parameter that limits an answer; the first is the one that reasoning models take."""
-
-_NO_PARAMETERS = {
-    "model": "name it beside params",
-    "messages": "what is asked stands in instructions, fields and examples",
-    "stream": "remove it: a decision is whole, or none",
-}
 
 
 class ChatEngine(Engine):
@@ -47,7 +41,7 @@ class ChatEngine(Engine):
         self._role = role
         self._endpoint = Endpoint(task.spec.asked(role), client)
         self._asked = self._endpoint.asked
-        self._params = _parameters(task, role)
+        self._params = parameters_of(task, role, self.name)
         self._price = price_of(self._asked)
         self._most = context_of(self._asked)
         self._frames: dict[tuple[Field, ...], dict[str, Any]] = {}
@@ -72,11 +66,17 @@ class ChatEngine(Engine):
 
     def predict(self, request: Request) -> Reply:
         """Ask once; raises `InputError` where the input is more than the model takes in."""
-        return self._reply(self._endpoint.post(PATH, self._body(request)), request)
+        try:
+            return self._reply(self._endpoint.post(PATH, self._body(request)), request)
+        except EngineRejected as error:
+            return filtered(error)
 
     async def apredict(self, request: Request) -> Reply:
         """Ask once, without blocking the loop; otherwise as `predict`."""
-        return self._reply(await self._endpoint.apost(PATH, self._body(request)), request)
+        try:
+            return self._reply(await self._endpoint.apost(PATH, self._body(request)), request)
+        except EngineRejected as error:
+            return filtered(error)
 
     def close(self) -> None:
         """Close the sync client."""
@@ -147,17 +147,11 @@ class ChatEngine(Engine):
         return completion.text, None
 
 
-def _parameters(task: Task[Any], role: Role) -> dict[str, Any]:
-    """The parameters of every request; raises `SpecError` for one that is no parameter."""
-    params = dict(task.spec.asked(role).params)
-    extra = params.pop("extra_body", {})
-    if not isinstance(extra, Mapping):
-        remedy = "write {name: value}, or the names directly below params"
-        raise task.mistake("expected a mapping of parameters", (role, "params", "extra_body"), remedy=remedy)
-    for place, given in (((role, "params"), params), ((role, "params", "extra_body"), extra)):
-        for name in _NO_PARAMETERS.keys() & given.keys():
-            raise task.mistake(f"{name} is no parameter", (*place, name), remedy=_NO_PARAMETERS[name])
-    return {**params, **extra}
+def filtered(error: EngineRejected) -> Reply:
+    """The reply that a content filter gave in place of the model; raises any other error again."""
+    if not error.filtered:
+        raise error
+    return Reply(text="", outcome="filtered", usage=None)
 
 
 def _block(text: str) -> tuple[str, str | None]:

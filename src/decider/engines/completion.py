@@ -70,6 +70,7 @@ _Count = Annotated[int, Field(ge=0, le=10**12)]
 
 class _Details(BaseModel):
     cached_tokens: _Count | None = None
+    cache_write_tokens: _Count | None = None
 
 
 class _Tokens(BaseModel):
@@ -119,11 +120,13 @@ class Completion(BaseModel):
         said = self.usage
         if said is None or said.prompt_tokens is None:
             return None
-        details = said.prompt_tokens_details
+        details = said.prompt_tokens_details or _Details()
+        cached = min(details.cached_tokens or 0, said.prompt_tokens)
         return Usage(
             input_tokens=said.prompt_tokens,
             output_tokens=said.completion_tokens or 0,
-            cached_tokens=0 if details is None else min(details.cached_tokens or 0, said.prompt_tokens),
+            cached_tokens=cached,
+            written_tokens=min(details.cache_write_tokens or 0, said.prompt_tokens - cached),
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -18,6 +18,7 @@ from decider.engines.base import Engine
 from decider.engines.dialects import Answers, Question, Said, decisions_body, systemone_body
 from decider.engines.endpoint import Endpoint
 from decider.engines.limits import SYSTEMONE, Dialect, base_of, dialects_of
+from decider.engines.parameters import parameters_of
 from decider.errors import EngineRejected, InputError
 from decider.model.joint import MOST_TRIES, judge_of, most_probable
 from decider.runtime.prices import context_of, price_of
@@ -28,12 +29,6 @@ _WHAT = "answers to these questions"
 _NONE_FITS = f"The schema accepts none of its most probable answers, {MOST_TRIES} of which were tried at most."
 _NO_SUCH_PATH = (404, 405)
 _WORDS = {True: "yes", False: "no"}
-_NO_PARAMETERS = {
-    "model": "name it beside params",
-    "questions": "what is asked stands in instructions and fields",
-    "input": "the input is what is decided",
-    "state": "the input is what is decided",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +58,7 @@ class DecisionsEngine(Engine):
             client = client.with_options(base_url=base_of(named))
         self._endpoint = Endpoint(named.model_copy(update={"base_url": base_of(named)}), client)
         self._asked = self._endpoint.asked
-        self._params = _parameters(task)
+        self._params = parameters_of(task, "prompt", self.name)
         self._price = price_of(self._asked)
         self._most = context_of(self._asked)
         self._questions: dict[tuple[Field, ...], _Asked] = {}
@@ -191,20 +186,6 @@ class DecisionsEngine(Engine):
         )
 
 
-def _parameters(task: Task[Any]) -> dict[str, Any]:
-    """The parameters of every request; raises `SpecError` for one that is none."""
-    params = dict(task.spec.prompt.params)
-    extra = params.pop("extra_body", {})
-    where = ("prompt", "params", "extra_body")
-    if not isinstance(extra, Mapping):
-        remedy = "write {name: value}, or the names directly below params"
-        raise task.mistake("expected a mapping of parameters", where, remedy=remedy)
-    for place, given in ((where[:2], params), (where, extra)):
-        for name in _NO_PARAMETERS.keys() & given.keys():
-            raise task.mistake(f"{name} is no parameter", (*place, name), remedy=_NO_PARAMETERS[name])
-    return {**params, **extra}
-
-
 def _nowhere(missed: Sequence[tuple[Dialect, EngineRejected]]) -> EngineRejected:
     """The error for an endpoint that has none of the paths: what it said at each, since it may mean the model."""
     _, first = missed[0]
@@ -216,6 +197,8 @@ def _nowhere(missed: Sequence[tuple[Dialect, EngineRejected]]) -> EngineRejected
 
 def _questions(task: Task[Any], field: Field, levels: int) -> list[Question]:
     """The questions that ask for one field: one for each tag, else one."""
+    if not field.closed:
+        raise ValueError(f"a decision endpoint cannot be asked for {field.path!r}, which has no fixed set of answers")
     if field.kind == "tags":
         return [
             Question(kind="truth", instructions=prompt.question(task, field, label), about=field.path)

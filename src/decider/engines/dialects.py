@@ -65,7 +65,8 @@ _Count = Annotated[float, Field(ge=0, le=1e12)]
 
 
 class _Details(BaseModel):
-    cached_tokens: _Count = 0
+    cached_tokens: _Count | None = None
+    cache_write_tokens: _Count | None = None
 
 
 class _Tokens(BaseModel):
@@ -109,11 +110,13 @@ class Answers(BaseModel):
         said = self.usage
         if said is None:
             return None
-        details = said.input_tokens_details or _Details()
+        details, total = said.input_tokens_details or _Details(), int(said.input_tokens)
+        cached = min(int(details.cached_tokens or 0), total)
         return Usage(
-            input_tokens=int(said.input_tokens),
+            input_tokens=total,
             output_tokens=int(said.output_tokens or 0),
-            cached_tokens=int(min(details.cached_tokens, said.input_tokens)),
+            cached_tokens=cached,
+            written_tokens=min(int(details.cache_write_tokens or 0), total - cached),
         )
 
     def said(self, questions: Sequence[Question]) -> list[Said] | None:

@@ -24,6 +24,9 @@ from decider.engines.key import Key
 from decider.errors import EngineUnavailable
 from decider.spec import Asked
 
+_ONCE: Any = {"max_retries": 0}
+"""For a ready client, which may have been made to ask again by itself."""
+
 C = TypeVar("C", OpenAI, AsyncOpenAI)
 T = TypeVar("T")
 
@@ -54,13 +57,13 @@ class Endpoint:
         """Send once, through the sync client; raises `TypeError` where the ready client is an async one."""
         client = self._client()
         with self._faults():
-            return client.post(path, body=body, cast_to=Response, options={"max_retries": 0})
+            return client.post(path, body=body, cast_to=Response, options=_ONCE)
 
     def get(self, path: str) -> Response:
         """Ask once for what the endpoint tells of itself."""
         client = self._client()
         with self._faults():
-            return client.get(path, cast_to=Response, options={"max_retries": 0})
+            return client.get(path, cast_to=Response, options=_ONCE)
 
     async def apost(self, path: str, body: Mapping[str, Any]) -> Response:
         """Send once, through the client of the running loop; a ready sync client runs in a thread."""
@@ -68,7 +71,7 @@ class Endpoint:
             return await _in_thread(lambda: self.post(path, body))
         client = self._given or await self._async_client()
         with self._faults():
-            return await client.post(path, body=body, cast_to=Response, options={"max_retries": 0})
+            return await client.post(path, body=body, cast_to=Response, options=_ONCE)
 
     def unreadable(self, response: Response, what: str) -> EngineUnavailable:
         """Return the error for an answer with a good status that is not `what` was asked for."""

@@ -15,6 +15,7 @@ from decider.errors import EngineError, EngineRejected, EngineUnavailable
 
 _QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "quota_exceeded"})
 _PAYMENT = 402
+_FILTER = "content_filter"
 _AGAIN = frozenset({408, 409, 425, 429})
 _EXCERPT = 80
 _LONGEST_SAID = 300
@@ -82,6 +83,8 @@ def quiet(error: BaseException, key: Key, outside: BaseException | None = None) 
 
 def _status(error: openai.APIStatusError, *, url: str, model: str, key: Key) -> EngineError:
     status, said = error.status_code, _line(key.scrub(_said(error)))
+    if status == 400 and error.code == _FILTER:
+        return EngineRejected(f"the content filter of {url} refused it: {said}", reason="request", filtered=True)
     if status == _PAYMENT or not _QUOTA.isdisjoint((str(error.code), str(error.type))):
         return EngineRejected(f"{url} says that the quota is used up; look at its billing page: {said}", reason="quota")
     if status in (401, 403):

@@ -15,8 +15,9 @@ from instructor import Mode, ResponseSchema, patch
 
 from decider import prompt
 from decider.decision import Reply, Request
-from decider.engines.chat import ChatEngine
+from decider.engines.chat import ChatEngine, filtered
 from decider.engines.completion import PATH, Completion
+from decider.errors import EngineRejected
 from decider.schema import Field, strict_schema
 
 _FORMATS = {"json": {"type": "json_object"}, "md_json": {"type": "text"}}
@@ -36,11 +37,17 @@ class InstructorEngine(ChatEngine):
 
     def predict(self, request: Request) -> Reply:
         """Ask once; raises `InputError` where the input is more than the model takes in."""
-        return self._reply(_opened(self._ask(**self._wanted(request))), request)
+        try:
+            return self._reply(_opened(self._ask(**self._wanted(request))), request)
+        except EngineRejected as error:
+            return filtered(error)
 
     async def apredict(self, request: Request) -> Reply:
         """Ask once, without blocking the loop; otherwise as `predict`."""
-        return self._reply(_opened(await self._aask(**self._wanted(request))), request)
+        try:
+            return self._reply(_opened(await self._aask(**self._wanted(request))), request)
+        except EngineRejected as error:
+            return filtered(error)
 
     def _wanted(self, request: Request) -> dict[str, Any]:
         schema = self._schemas.get(request.fields)
@@ -108,13 +115,14 @@ def _schema(fields: tuple[Field, ...]) -> type[ResponseSchema]:
 
 
 def _called(completion: Completion) -> tuple[str, str | None]:
-    """The arguments of the one call to our tool."""
+    """The arguments of the one call to our tool, or of whatever was called in its place."""
     match completion.calls:
         case [(prompt.TOOL, arguments)]:
             return arguments, None
         case []:
             return completion.text, f"The reply did not call the tool {prompt.TOOL!r}."
-        case [(name, _)]:
-            return completion.text, f"The reply called the tool {str(name)[:80]!r}, and there is only {prompt.TOOL!r}."
+        case [(name, arguments)]:
+            return arguments, f"The reply called the tool {str(name)[:80]!r}, and there is only {prompt.TOOL!r}."
         case calls:
-            return completion.text, f"The reply called {len(calls)} tools, and should call {prompt.TOOL!r} once."
+            said = "\n".join(arguments for _, arguments in calls)
+            return said, f"The reply called {len(calls)} tools, and should call {prompt.TOOL!r} once."

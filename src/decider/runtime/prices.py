@@ -30,7 +30,7 @@ def price_of(asked: Asked) -> Price | None:
     said = asked.price
     if said is None:
         return _listed(asked)
-    return _rates(said.input, said.output, said.input if said.cached is None else said.cached)
+    return _rates(said.input, said.output, said.input if said.cached is None else said.cached, said.input)
 
 
 def context_of(asked: Asked) -> int:
@@ -41,28 +41,30 @@ def context_of(asked: Asked) -> int:
     return (known and known.model.context_window) or MOST_TOKENS
 
 
-def _rates(fresh: float, out: float, cached: float) -> Price:
+def _rates(fresh: float, out: float, cached: float, written: float) -> Price:
     def price(usage: Usage) -> float:
-        new = usage.input_tokens - usage.cached_tokens
-        return (new * fresh + usage.cached_tokens * cached + usage.output_tokens * out) / _MILLION
+        new = usage.input_tokens - usage.cached_tokens - usage.written_tokens
+        kept = usage.cached_tokens * cached + usage.written_tokens * written
+        return (new * fresh + kept + usage.output_tokens * out) / _MILLION
 
     return price
 
 
 def _listed(asked: Asked) -> Price | None:
-    """The price by the list; its three rates are looked up once, where they are all that it depends on."""
-    fresh, out, cached, known = (
+    """The price by the list; its rates are looked up once, where they are all that it depends on."""
+    fresh, out, cached, written, known = (
         _calculated(asked, usage)
         for usage in (
             Usage(input_tokens=1000),
             Usage(output_tokens=1000),
             Usage(input_tokens=1000, cached_tokens=1000),
+            Usage(input_tokens=1000, written_tokens=1000),
             _PROBE,
         )
     )
-    if fresh is None or out is None or cached is None or known is None:
+    if fresh is None or out is None or cached is None or written is None or known is None:
         return None
-    flat = _rates(*(float(one.total_price) * 1000 for one in (fresh, out, cached)))
+    flat = _rates(*(float(one.total_price) * 1000 for one in (fresh, out, cached, written)))
     # Some charge for each call, too, and some less by night.
     most = _FLAT if isclose(flat(_PROBE), known.total_price) and not _by_the_hour(known) else -1
 
@@ -84,7 +86,10 @@ def _calculated(asked: Asked, usage: Usage) -> PriceCalculation | None:
     import genai_prices  # an endpoint alone has a price, and the lists take time to load
 
     counted = genai_prices.Usage(
-        input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, cache_read_tokens=usage.cached_tokens
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.written_tokens,
     )
     tier = asked.params.get("service_tier")
     said = {"service_tier": tier} if isinstance(tier, str) else None

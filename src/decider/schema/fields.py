@@ -150,6 +150,9 @@ def nest(values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn `{"routing.team": "x"}` into `{"routing": {"team": "x"}}`."""
     record: dict[str, Any] = {}
     for path, value in values.items():
+        if "." not in path:
+            record[path] = value
+            continue
         *parents, leaf = path.split(".")
         inner = record
         for name in parents:

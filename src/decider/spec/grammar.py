@@ -45,6 +45,19 @@ ClassName: TypeAlias = Annotated[
         remedy="write FILE.py:CLASS, such as `schema.py:Triage`",
     ),
 ]
+
+
+def _asked_at(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        there = parts.hostname is not None and parts.port != 0
+    except ValueError:
+        there = False
+    if not there:
+        raise mistake("is no URL that can be asked", "write it like http://127.0.0.1:8000/v1")
+    return url
+
+
 Url: TypeAlias = Annotated[
     str,
     Text(
@@ -53,7 +66,9 @@ Url: TypeAlias = Annotated[
         remedy="begin it with http:// or https://; a key belongs in the variable that `api_key_env` names",
         secret=True,
     ),
+    AfterValidator(_asked_at),
 ]
+
 Variable: TypeAlias = Annotated[
     str,
     Text(
