@@ -343,7 +343,7 @@ def test_a_model_that_stops_is_warned_of_once(
         ({"prompt": {"model": "gpt-4o-mini", "base_url": "http://127.0.0.1:9/v1"}}, "prompt", []),
         ({"prompt": {"model": "m"}, "finetuned": {**CHAT, "model": "ft:gpt-4o-mini:us::1"}}, "finetuned", ["stop"]),
         ({"prompt": SAMPLED}, "prompt", ["likely all the same"]),
-        ({"prompt": {**SAMPLED, "engine": "decisions"}}, "prompt", ["likely all the same"]),
+        ({"prompt": {**SAMPLED, "engine": "decisions"}}, "prompt", ["open fields do not vote"]),
         ({"prompt": {"model": "m", "samples": 3, "params": {"temperature": 0.7}}}, "prompt", []),
         ({"prompt": {**SAMPLED, "model": "gpt-6-luna"}}, "prompt", ["gpt-6-luna takes", "all the same"]),
         ({"prompt": {"model": "gpt-6-luna", "params": {"temperature": 0}}}, "prompt", ["takes temperature only with"]),
@@ -405,3 +405,18 @@ def test_what_is_no_parameter_is_an_obstacle(engine: str) -> None:
         task = Task(with_options(3, 2).output, name="t", prompt={"engine": engine, "model": "m", "params": params})
         (problem,) = obstacles(task, "prompt")
         assert str(problem).startswith(says)
+
+
+def test_what_a_decision_endpoint_cannot_be_told_is_said() -> None:
+    closed = with_options(3, 2).output
+    prompt = {
+        "engine": "decisions",
+        "model": "jev",
+        "base_url": "http://127.0.0.1:9/v1",
+        "samples": 5,
+        "structure": "json",
+    }
+    found = doubts(Task(closed, name="t", prompt=prompt), "prompt")
+    assert [one.split()[0] for one in found] == ["prompt.samples", "prompt.structure"]
+    mixed = doubts(Task(Mixed, name="t", prompt={**prompt, "samples": 1}), "prompt")
+    assert mixed == []

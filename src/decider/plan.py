@@ -113,10 +113,21 @@ def _doubts(task: Task[Any], step: Step) -> Iterator[str]:
     warning = warning_of(asked, date.today())  # noqa: DTZ011  # a day, wherever one is
     if warning is not None:
         yield warning
-    if step.samples > 1 and asked.params.get("temperature") == 0:
+    if step.engine == "decisions":
+        yield from _unused(task)
+    if step.samples > 1 and not any(field.closed for field in step.fields):
+        yield f"prompt.samples is {step.samples}, and open fields do not vote: the first answer is taken"
+    elif step.samples > 1 and asked.params.get("temperature") == 0:
         yield f"prompt.samples is {step.samples}, and at temperature 0 they are likely all the same"
     if _REASONS.match(asked.model or ""):
         yield from _unreasonable(asked, step)
+
+
+def _unused(task: Task[Any]) -> Iterator[str]:
+    """What a decision endpoint cannot be told, where no chat model is asked beside it."""
+    if all(field.closed for field in task.fields):
+        for key in sorted(task.spec.prompt.model_fields_set & {"samples", "reask", "structure", "examples"}):
+            yield f"prompt.{key} is not used: a decision endpoint is asked once, in its own form"
 
 
 def _unreasonable(asked: Asked, step: Step) -> Iterator[str]:

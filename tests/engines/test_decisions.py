@@ -272,7 +272,9 @@ def test_the_price_and_the_context_of_a_known_model_are_known() -> None:
 @dialects
 def test_an_input_that_is_too_long_is_refused_before_the_call(dialect: Name, decide: Decide) -> None:
     with serve(answer_to_route(dialect)) as endpoint:
-        with pytest.raises(InputError, match=r"takes 100 in; shorten it \(prompt.context says how many"):
+        with pytest.raises(
+            InputError, match=r"takes 100 in; shorten it, or name a model that takes more \(prompt.context"
+        ):
             decided(decide, endpoint, dialect, Route, "ä" * 200, prompt={"context": 100})
         assert endpoint.requests == []
         assert decided(decide, endpoint, dialect, Route, "ä" * 150, prompt={"context": 100}).get()
@@ -380,9 +382,9 @@ UNREADABLE = "not answers to these questions"
         (Answer(status=529, body='{"detail": {"message": "overloaded"}}'), EngineUnavailable, "529: overloaded", 2),
         (Answer(status=503, body='{"error": "loading"}'), EngineUnavailable, "answered 503: loading", 2),
         (
-            Answer(status=422, body='{"detail": [{"loc": ["body"], "msg": "too many options", "type": "x"}]}'),
+            Answer(status=422, body='{"detail": [{"loc": ["body", 0], "msg": "too many options", "type": "x"}]}'),
             EngineRejected,
-            "refused the request (422): ",
+            "refused the request (422): body.0: too many options",
             1,
         ),
         (Answer(status=400, body='{"error": "no such option"}'), EngineRejected, "(400): no such option", 1),
@@ -753,6 +755,24 @@ def test_open_fields_are_asked_of_the_chat_model_of_the_same_endpoint(dialect: N
     assert (decision.attempts, decision.usage) == (2, Usage(input_tokens=111, output_tokens=10))
     assert decision.cost_usd == pytest.approx(0.111)
     assert (decision.engine, decision.served_model) == ("chat", "served-1")
+
+
+@dialects
+def test_the_chat_model_is_not_asked_below_the_path_of_the_decisions(dialect: Name, decide: Decide) -> None:
+    with (
+        mixed(dialect, chat('{"note": "two charges"}')) as endpoint,
+        mixed_at(endpoint, Mixed, base_url=f"{endpoint.url}/{dialect}") as decider,
+    ):
+        assert decide(decider, "x").output.note == "two charges"
+
+
+def test_openai_charges_nothing_for_what_it_answers() -> None:
+    used, asked = Usage(input_tokens=1000, output_tokens=1000), Usage(input_tokens=1000)
+    prompt = {"engine": "decisions", "model": "gpt-6-luna"}
+    listed = DecisionsEngine(task=Task(Route, name="r", prompt=prompt))
+    assert listed.cost(used) == listed.cost(asked) != 0.0
+    said = DecisionsEngine(task=Task(Route, name="r", prompt={**prompt, "price": {"input": 1, "output": 2}}))
+    assert said.cost(used) == pytest.approx(0.003)
 
 
 @dialects

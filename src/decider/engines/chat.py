@@ -10,14 +10,14 @@ from openai import AsyncOpenAI, OpenAI
 from pydantic_core import to_json
 
 from decider import prompt
-from decider.decision import Distribution, Reply, Request, Usage
-from decider.engines.base import Engine
+from decider.decision import Distribution, Reply, Request
 from decider.engines.completion import PATH, Completion, read
 from decider.engines.endpoint import Endpoint
+from decider.engines.limits import base_of
 from decider.engines.logprobs import distributions
 from decider.engines.parameters import parameters_of
-from decider.errors import EngineRejected, InputError
-from decider.runtime.prices import context_of, price_of
+from decider.engines.remote import RemoteEngine
+from decider.errors import EngineRejected
 from decider.schema import Field, nest, strict_schema
 from decider.spec import Role
 from decider.task import Task
@@ -27,42 +27,30 @@ _LIMITS = ("max_completion_tokens", "max_tokens")
 """The names of the parameter that limits an answer; the first is the one that reasoning models take."""
 
 
-class ChatEngine(Engine):
+class ChatEngine(RemoteEngine):
     """Asks a chat model for the fields of a task.
 
     `role` is the section of the spec that says whom to ask, and how. A ready `client` of any flavour is used as it is.
     """
 
     name: ClassVar[str] = "chat"
-    in_process = False
 
     def __init__(self, *, task: Task[Any], role: Role = "prompt", client: OpenAI | AsyncOpenAI | None = None) -> None:
         self._task = task
-        self._role = role
-        self._endpoint = Endpoint(task.spec.asked(role), client)
-        self._asked = self._endpoint.asked
+        asked = task.spec.asked(role)
+        # Beside a decision endpoint, a chat model is asked at the same place, and not below its path.
+        super().__init__(Endpoint(asked.model_copy(update={"base_url": base_of(asked)}), client), role)
         self._params = parameters_of(task, role, self.name)
-        self._price = price_of(self._asked)
-        self._most = context_of(self._asked)
         self._frames: dict[tuple[Field, ...], dict[str, Any]] = {}
         said = task.spec.finetuned.messages if role == "finetuned" else None
         self._bare = None if said is None else said.label
         self._scored = bool(self._params.get("logprobs"))
 
     @property
-    def model(self) -> str:
-        """The model that the spec names."""
-        return self._asked.model or ""
-
-    @property
     def identity(self) -> str:
         """Endpoint, model and parameters, as canonical JSON."""
         asked = self._asked
         return to_json([self.name, self._endpoint.url, self.model, asked.structure, asked.params]).decode()
-
-    def cost(self, usage: Usage) -> float | None:
-        """The dollars that `usage` costs, by the spec or by the provider's list."""
-        return None if self._price is None else self._price(usage)
 
     def predict(self, request: Request) -> Reply:
         """Ask once; raises `InputError` where the input is more than the model takes in."""
@@ -78,14 +66,6 @@ class ChatEngine(Engine):
         except EngineRejected as error:
             return filtered(error)
 
-    def close(self) -> None:
-        """Close the sync client."""
-        self._endpoint.close()
-
-    async def aclose(self) -> None:
-        """Close the async client of the running loop."""
-        await self._endpoint.aclose()
-
     def _body(self, request: Request) -> dict[str, Any]:
         frame = self._frames.get(request.fields)
         if frame is None:
@@ -97,11 +77,7 @@ class ChatEngine(Engine):
         messages = prompt.render(self._task, request, self._role)
         # No text has more tokens than letters, as they are estimated: counting letters is cheap.
         if sum(len(message["content"]) for message in messages) > self._most:
-            needed = prompt.tokens(*(message["content"] for message in messages))
-            if needed > self._most:
-                remedy = f"shorten it, or name a model that takes more ({self._role}.context says how many it takes)"
-                message = f"would need about {needed} tokens, and {self.model!r} takes {self._most} in"
-                raise InputError(f"the input {message}; {remedy}")
+            self._refuse(prompt.tokens(*(message["content"] for message in messages)))
         return messages
 
     def _frame(self, fields: tuple[Field, ...]) -> dict[str, Any]:

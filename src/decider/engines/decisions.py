@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -14,14 +14,13 @@ from pydantic_core import to_json
 
 from decider import prompt
 from decider.decision import Distribution, Reply, Request, Usage
-from decider.engines.base import Engine
 from decider.engines.dialects import Answers, Question, Said, decisions_body, systemone_body
 from decider.engines.endpoint import Endpoint
 from decider.engines.limits import SYSTEMONE, Dialect, base_of, dialects_of
 from decider.engines.parameters import parameters_of
-from decider.errors import EngineRejected, InputError
+from decider.engines.remote import RemoteEngine
+from decider.errors import EngineRejected
 from decider.model.joint import MOST_TRIES, judge_of, most_probable
-from decider.runtime.prices import context_of, price_of
 from decider.schema import Field, Label, nest
 from decider.task import Task
 
@@ -40,7 +39,7 @@ class _Asked:
     tokens: int
 
 
-class DecisionsEngine(Engine):
+class DecisionsEngine(RemoteEngine):
     """Asks a decision endpoint for the closed fields of a task, the whole of them jointly valid.
 
     Which dialect an endpoint speaks is told by its URL or its host, or else found out by the first call. What a server
@@ -48,7 +47,6 @@ class DecisionsEngine(Engine):
     """
 
     name: ClassVar[str] = "decisions"
-    in_process = False
 
     def __init__(self, *, task: Task[Any], client: OpenAI | AsyncOpenAI | None = None) -> None:
         self._task = task
@@ -56,17 +54,9 @@ class DecisionsEngine(Engine):
         self._dialects = dialects_of(named if base_of(said) == said.url else said)
         if client is not None and base_of(named) != named.url:
             client = client.with_options(base_url=base_of(named))
-        self._endpoint = Endpoint(named.model_copy(update={"base_url": base_of(named)}), client)
-        self._asked = self._endpoint.asked
+        super().__init__(Endpoint(named.model_copy(update={"base_url": base_of(named)}), client), "prompt")
         self._params = parameters_of(task, "prompt", self.name)
-        self._price = price_of(self._asked)
-        self._most = context_of(self._asked)
         self._questions: dict[tuple[Field, ...], _Asked] = {}
-
-    @property
-    def model(self) -> str:
-        """The model that the spec names."""
-        return self._asked.model or ""
 
     @property
     def identity(self) -> str:
@@ -74,8 +64,9 @@ class DecisionsEngine(Engine):
         return to_json([self.name, self._endpoint.url, self.model, self._params]).decode()
 
     def cost(self, usage: Usage) -> float | None:
-        """The dollars that `usage` costs, by the spec or by the provider's list."""
-        return None if self._price is None else self._price(usage)
+        """The dollars that `usage` costs; OpenAI charges nothing for what its decision endpoint writes."""
+        free = self._asked.is_openai and self._asked.price is None
+        return super().cost(replace(usage, output_tokens=0) if free else usage)
 
     def predict(self, request: Request) -> Reply:
         """Ask once; raises `InputError` where the input is more than the model takes in."""
@@ -109,14 +100,6 @@ class DecisionsEngine(Engine):
             reply: Reply = done.value
             return reply
 
-    def close(self) -> None:
-        """Close the sync client."""
-        self._endpoint.close()
-
-    async def aclose(self) -> None:
-        """Close the async client of the running loop."""
-        await self._endpoint.aclose()
-
     def _steps(self, request: Request) -> Generator[tuple[str, dict[str, Any]], Any, Reply]:
         """Ask in the endpoint's dialect; where that is not known yet, in the next one if it has no such path."""
         asked = self._asked_of(request.fields)
@@ -138,9 +121,7 @@ class DecisionsEngine(Engine):
         body_of = systemone_body if dialect is SYSTEMONE else decisions_body
         value = prompt.cleaned(request.input)
         needed = prompt.tokens(to_json(value).decode()) + asked.tokens
-        if needed > self._most:
-            message = f"the input would need about {needed} tokens, and {self.model!r} takes {self._most} in"
-            raise InputError(f"{message}; shorten it (prompt.context says how many it takes)")
+        self._refuse(needed)
         return {**body_of(self.model, value, asked.questions), **self._params}
 
     def _asked_of(self, fields: tuple[Field, ...]) -> _Asked:

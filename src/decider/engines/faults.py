@@ -109,7 +109,9 @@ def _message(body: Any, depth: int = 0) -> str:
         case [first, *_] if depth < _DEEPEST:
             return _message(first, depth + 1)
         case Mapping() if depth < _DEEPEST:
-            return next((said for name in _SAID_IN if (said := _message(body.get(name), depth + 1))), "")
+            said = next((said for name in _SAID_IN if (said := _message(body.get(name), depth + 1))), "")
+            where = body.get("loc")
+            return f"{'.'.join(map(str, where))}: {said}" if said and isinstance(where, list) else said
     return ""
 
 

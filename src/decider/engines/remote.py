@@ -1,0 +1,47 @@
+"""What the engines that ask an endpoint have in common: the way to it, what it costs, and how much it takes in."""
+
+from __future__ import annotations
+
+from decider.decision import Usage
+from decider.engines.base import Engine
+from decider.engines.endpoint import Endpoint
+from decider.errors import InputError
+from decider.runtime.prices import context_of, price_of
+from decider.spec import Role
+
+
+class RemoteEngine(Engine):
+    """An engine behind an endpoint; `role` is the section of the spec that says which."""
+
+    in_process = False
+
+    def __init__(self, endpoint: Endpoint, role: Role) -> None:
+        self._endpoint = endpoint
+        self._role = role
+        self._asked = endpoint.asked
+        self._price = price_of(self._asked)
+        self._most = context_of(self._asked)
+
+    @property
+    def model(self) -> str:
+        """The model that the spec names."""
+        return self._asked.model or ""
+
+    def cost(self, usage: Usage) -> float | None:
+        """The dollars that `usage` costs, by the spec or by the provider's list."""
+        return None if self._price is None else self._price(usage)
+
+    def close(self) -> None:
+        """Close the sync client."""
+        self._endpoint.close()
+
+    async def aclose(self) -> None:
+        """Close the async client of the running loop."""
+        await self._endpoint.aclose()
+
+    def _refuse(self, needed: int) -> None:
+        """Raise `InputError` where so many tokens are more than the model takes in."""
+        if needed > self._most:
+            message = f"the input would need about {needed} tokens, and {self.model!r} takes {self._most} in"
+            remedy = f"shorten it, or name a model that takes more ({self._role}.context says how many it takes)"
+            raise InputError(f"{message}; {remedy}")
