@@ -231,3 +231,15 @@ def test_validators_are_seen_wherever_they_stand() -> None:
     tags: Any = list[Literal["a", "b"]]
     assert has_validators(create_model("Bounded", f=(tags, Field(max_length=1))))
     assert not has_validators(create_model("Free", f=(Annotated[int, Ge(1), Le(3)], ...), t=(Team, ...)))
+
+
+def test_what_is_said_of_a_model_is_said_of_each_of_its_fields() -> None:
+    class Where(BaseModel):
+        team: Literal["a", "b"] = Field(description="who answers")
+        floor: Literal["1", "2"]
+
+    class Routing(BaseModel):
+        where: Where = Field(description="where it goes")
+        urgent: bool
+
+    assert [field.description for field in fields_of(Routing)] == ["where it goes: who answers", "where it goes", ""]

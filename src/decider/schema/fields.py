@@ -208,7 +208,8 @@ def _union(arms: list[Any]) -> Any:
     return reduce(or_, arms)
 
 
-def _walk(model: type[BaseModel], prefix: str, above: tuple[type[BaseModel], ...]) -> Iterator[Field]:
+def _walk(model: type[BaseModel], prefix: str, above: tuple[type[BaseModel], ...], within: str = "") -> Iterator[Field]:
+    """The leaves below `prefix`; `within` is what is said of the models around them, and said of each leaf as well."""
     for name, info in model.model_fields.items():
         path = f"{prefix}{name}"
         core, metadata, optional = peel(info.annotation, info.metadata)
@@ -216,18 +217,22 @@ def _walk(model: type[BaseModel], prefix: str, above: tuple[type[BaseModel], ...
             if core in above:
                 raise _refused(path, f"the model {core.__name__} contains itself", "use a model of a fixed depth")
             _refuse_default(path, info, optional=False)
-            yield from _walk(core, f"{path}.", (*above, core))
+            yield from _walk(core, f"{path}.", (*above, core), _joined(within, info.description))
         else:
-            yield _leaf(path, info, core, metadata, optional)
+            yield _leaf(path, info, core, metadata, optional, within)
 
 
-def _leaf(path: str, info: FieldInfo, core: Any, metadata: list[Any], optional: bool) -> Field:
+def _joined(within: str, said: str | None) -> str:
+    return ": ".join(part for part in (within, said) if part)
+
+
+def _leaf(path: str, info: FieldInfo, core: Any, metadata: list[Any], optional: bool, within: str) -> Field:
     kind, values = _kind(core, metadata)
     if kind != "tags" and None in values:
         values, optional = [value for value in values if value is not None], True
     _refuse_default(path, info, optional=optional)
     options = _options(path, values, info) if kind in CLOSED else ()
-    described = info.description or ""
+    described = _joined(within, info.description)
     try:
         strict = strict_type(kind, [option.value for option in options], optional, info.rebuild_annotation())
     except NotStrict as error:
