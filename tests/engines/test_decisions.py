@@ -766,6 +766,17 @@ def test_the_chat_model_is_not_asked_below_the_path_of_the_decisions(dialect: Na
         assert decide(decider, "x").output.note == "two charges"
 
 
+@dialects
+def test_a_ready_client_is_not_asked_below_the_path_of_the_decisions(dialect: Name, decide: Decide) -> None:
+    with mixed(dialect, chat('{"note": "two charges"}')) as endpoint:
+        task = mixed_at(endpoint, Mixed).task
+        with (
+            OpenAI(api_key="own", base_url=f"{endpoint.url}/{dialect}", max_retries=0) as client,
+            Decider(task, client=client) as decider,
+        ):
+            assert decide(decider, "x").output.note == "two charges"
+
+
 def test_openai_charges_nothing_for_what_it_answers() -> None:
     used, asked = Usage(input_tokens=1000, output_tokens=1000), Usage(input_tokens=1000)
     prompt = {"engine": "decisions", "model": "gpt-6-luna"}

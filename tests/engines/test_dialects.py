@@ -88,6 +88,9 @@ def shared(*shares: float, best: int | None = None) -> Said:
     return Said(shares=about, best=best)
 
 
+HALVES = [{"value": "billing", "probability": 0.5}, {"value": "Café", "probability": 0.5}]
+
+
 @pytest.mark.parametrize(
     ("kind", "answer", "said"),
     [
@@ -124,6 +127,9 @@ def shared(*shares: float, best: int | None = None) -> Said:
         ("choice", choice("systemone", {"billing": "all", "Café": None}, "billing"), Said(best=0)),
         ("choice", choice("decisions", {"billing": 0.5, "Café": 0.4, "more": 0.1}), Said(best=0)),
         ("choice", choice("systemone", {"billing": 1.0}), Said(best=0)),
+        ("choice", choice("systemone", {"billing": 0.5, "Billing": 0.5, "Café": 0.5}, "Café"), Said(best=1)),
+        ("choice", {"choice": "Café", "probabilities": [*HALVES, HALVES[0]]}, Said(best=1)),
+        ("choice", {"choice": "Café", "probabilities": HALVES}, shared(0.5, 0.5, best=1)),
         ("choice", {"choice": "Café", "probabilities": [0.5, 0.5]}, Said(best=1)),
         ("choice", {"choice": "Café", "probabilities": "high"}, Said(best=1)),
         ("choice", {"choice": "Café"}, Said(best=1)),

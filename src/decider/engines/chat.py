@@ -12,11 +12,9 @@ from pydantic_core import to_json
 from decider import prompt
 from decider.decision import Distribution, Reply, Request
 from decider.engines.completion import PATH, Completion, read
-from decider.engines.endpoint import Endpoint
-from decider.engines.limits import base_of
 from decider.engines.logprobs import distributions
 from decider.engines.parameters import parameters_of
-from decider.engines.remote import RemoteEngine
+from decider.engines.remote import RemoteEngine, endpoint_of
 from decider.errors import EngineRejected
 from decider.schema import Field, nest, strict_schema
 from decider.spec import Role
@@ -37,9 +35,7 @@ class ChatEngine(RemoteEngine):
 
     def __init__(self, *, task: Task[Any], role: Role = "prompt", client: OpenAI | AsyncOpenAI | None = None) -> None:
         self._task = task
-        asked = task.spec.asked(role)
-        # Beside a decision endpoint, a chat model is asked at the same place, and not below its path.
-        super().__init__(Endpoint(asked.model_copy(update={"base_url": base_of(asked)}), client), role)
+        super().__init__(endpoint_of(task.spec.asked(role), client), role)
         self._params = parameters_of(task, role, self.name)
         self._frames: dict[tuple[Field, ...], dict[str, Any]] = {}
         said = task.spec.finetuned.messages if role == "finetuned" else None

@@ -18,7 +18,7 @@ from decider.engines.dialects import Answers, Question, Said, decisions_body, sy
 from decider.engines.endpoint import Endpoint
 from decider.engines.limits import SYSTEMONE, Dialect, base_of, dialects_of
 from decider.engines.parameters import parameters_of
-from decider.engines.remote import RemoteEngine
+from decider.engines.remote import RemoteEngine, endpoint_of
 from decider.errors import EngineRejected
 from decider.model.joint import MOST_TRIES, judge_of, most_probable
 from decider.schema import Field, Label, nest
@@ -52,9 +52,7 @@ class DecisionsEngine(RemoteEngine):
         self._task = task
         said, named = task.spec.prompt, Endpoint(task.spec.prompt, client).asked
         self._dialects = dialects_of(named if base_of(said) == said.url else said)
-        if client is not None and base_of(named) != named.url:
-            client = client.with_options(base_url=base_of(named))
-        super().__init__(Endpoint(named.model_copy(update={"base_url": base_of(named)}), client), "prompt")
+        super().__init__(endpoint_of(said, client), "prompt")
         self._params = parameters_of(task, "prompt", self.name)
         self._questions: dict[tuple[Field, ...], _Asked] = {}
 

@@ -230,15 +230,17 @@ def _score(answer: _Answer, levels: int) -> Said | None:
 
 
 def _shares(given: Any, names: Sequence[str]) -> list[float]:
-    """The probabilities of the named options in order; none where they are of other options."""
+    """The probabilities of the named options in order; none where they are of other options, or of one twice."""
     try:
         if isinstance(given, list):
-            by_name = {_name(one.value): one.probability for one in _LISTED.validate_python(given)}
+            told = [(_name(one.value), one.probability) for one in _LISTED.validate_python(given)]
         else:
-            by_name = {_name(name): share for name, share in _KEYED.validate_python(given).items()}
+            told = [(_name(name), share) for name, share in _KEYED.validate_python(given).items()]
     except ValidationError:
         return []
-    return [by_name[name] for name in names] if by_name.keys() == set(names) else []
+    by_name = dict(told)
+    once_each = by_name.keys() == set(names) and len(told) == len(names)
+    return [by_name[name] for name in names] if once_each else []
 
 
 def _name(value: Any) -> str:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from openai import AsyncOpenAI, OpenAI
+
 from decider.decision import Usage
 from decider.engines.base import Engine
 from decider.engines.endpoint import Endpoint
+from decider.engines.limits import base_of
 from decider.errors import InputError
 from decider.runtime.prices import context_of, price_of
-from decider.spec import Role
+from decider.spec import Asked, Role
+
+
+def endpoint_of(asked: Asked, client: OpenAI | AsyncOpenAI | None) -> Endpoint:
+    """Return the endpoint of a model, without the path of a dialect that its URL, or that of a client, may end in."""
+    named = Endpoint(asked, client).asked
+    base = base_of(named)
+    if client is not None and base != named.url:
+        client = client.with_options(base_url=base)
+    return Endpoint(named.model_copy(update={"base_url": base}), client)
 
 
 class RemoteEngine(Engine):
