@@ -443,3 +443,19 @@ def test_help_fits_a_terminal_of_80_columns(
     (example,) = [line for line in lines if "Example:" in line]
     after = lines[lines.index(example) + 1]
     assert after.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("sets", "bill"),
+    [
+        ((), "; 1 call, 11 + 3 tokens at an unknown price"),
+        (("--set", "prompt.price={input: 1, output: 2}"), "; 1 call, 11 + 3 tokens for $0.000017"),
+        (("--set", "prompt.price={input: 0, output: 0}"), " ms"),
+    ],
+)
+def test_decide_says_what_was_used(run: Run, mine: Path, sets: tuple[str, ...], bill: str) -> None:
+    answer = '{"category": "billing", "priority": "low", "escalate": false}'
+    with serve(completion(answer)) as endpoint:
+        ran = run("decide", mine / "spec.yaml", "x", "--set", f"prompt.base_url={endpoint.url}", *sets)
+    assert ran.code == 0
+    assert ran.err.rstrip().endswith(bill)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from decider.cli.console import AsJson, ModeOption, Sets, SpecPath, note, parse_sets, percent, print_json, results
 from decider.decider import Decider
-from decider.decision import Decision, Usage
+from decider.decision import Decision
 
 _EXAMPLE = """Example:  decider decide mine/spec.yaml "I was charged twice this month" """
 
@@ -78,9 +78,9 @@ def _show(decision: Decision[Any]) -> None:
 
 
 def _bill(decision: Decision[Any]) -> str:
-    """What was used of an endpoint; an answer of this machine's own has no bill."""
+    """What was used of an endpoint; an answer that costs nothing has no bill."""
     used = decision.usage
-    if used == Usage():
+    if decision.cost_usd == 0.0:
         return ""
     calls = "1 call" if decision.attempts == 1 else f"{decision.attempts} calls"
     cost = "at an unknown price" if decision.cost_usd is None else f"for ${decision.cost_usd:.6f}"
