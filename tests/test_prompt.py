@@ -169,6 +169,16 @@ def test_examples_answer_what_is_asked_and_no_more(shown: Task[Any]) -> None:
     ]
 
 
+def test_examples_answer_in_the_form_that_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "examples.jsonl").write_text(
+        '{"input": "a", "output": {"team": "login", "tags": [], "harm": {"level": 1}, "urgent": null, "note": "n"}}'
+    )
+    prompt = {"structure": "md_json", "examples": {"file": "examples.jsonl"}}
+    said = messages_of(task_of(folder=tmp_path, prompt=prompt))
+    assert said[2][0] == "assistant"
+    assert re.fullmatch(r"```json\n\{.*\}\n```", said[2][1])
+
+
 def test_a_tuned_model_is_shown_no_examples(shown: Task[Any]) -> None:
     assert [role for role, _ in messages_of(shown, role="finetuned")] == ["system", "user"]
 

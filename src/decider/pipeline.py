@@ -140,7 +140,7 @@ class Course(Generic[S]):
                 StepTrace(
                     engine=engine.name,
                     model=engine.model,
-                    fields=step.paths,
+                    fields=tuple(one.path for one in self._task.fields) if attempt.wide else step.paths,
                     attempts=self._calls - calls,
                     usage=account.usage,
                     latency_ms=(self._spent - begun) * 1000.0,
@@ -155,7 +155,7 @@ class Course(Generic[S]):
         """
         step, record, last = attempt.step, attempt.record, attempt.index == len(self._plan) - 1
         fields = step.fields if self._missed is None else self._task.fields
-        wide = len(fields) == len(self._task.fields)
+        wide = attempt.wide = len(fields) == len(self._task.fields)
         request = Request(input=self._input or "", fields=fields, sample=attempt.sample)
         asks = 1 + step.reask
         while True:
@@ -178,6 +178,7 @@ class Course(Generic[S]):
                 problem = misfit
             if last and not wide and self._must_widen(step, problem):
                 wide, asks = True, max(asks, 1)
+                attempt.wide = True
                 correction = Correction(reply=record.text, problem=str(problem))
                 request = replace(request, fields=self._task.fields, correction=correction)
             else:
@@ -219,7 +220,8 @@ class Course(Generic[S]):
             raise next(one for one in drawn if isinstance(one, InvalidDecision))
         before = attempt.record.values
         moved = any(values[path] != value for values in fitted for path, value in before.items())
-        fields = self._task.fields if self._missed is not None or moved else step.fields
+        attempt.wide = self._missed is not None or moved
+        fields = self._task.fields if attempt.wide else step.fields
         return self._elected(attempt, fitted, fields, drawn)
 
     def _elected(
@@ -304,7 +306,10 @@ class Course(Generic[S]):
 
 @dataclass(slots=True, kw_only=True)
 class _Attempt:
-    """One try at a step: its number, its engine, the record it fills in, the account it is charged to."""
+    """One try at a step: its number, its engine, the record it fills in, the account it is charged to.
+
+    It is `wide` once it was asked for the whole record.
+    """
 
     index: int
     step: Step
@@ -312,6 +317,7 @@ class _Attempt:
     record: Record[Any]
     account: _Account
     sample: int = 0
+    wide: bool = False
 
 
 def _caught(course: _Part) -> Generator[Any, Any, Reply | InvalidDecision]:

@@ -129,10 +129,11 @@ def _data(value: Input) -> str:
 
 
 def _shown(example: Example, fields: tuple[Field, ...], task: Task[Any]) -> str:
-    """The answer of an example, of the fields that are asked."""
-    if len(fields) == len(task.fields):
-        return _json(example.output)
-    return _json(nest({field.path: pick(example.output, field.path) for field in fields}))
+    """The answer of an example, of the fields that are asked, in the form that is asked for."""
+    whole = len(fields) == len(task.fields)
+    answer = example.output if whole else nest({field.path: pick(example.output, field.path) for field in fields})
+    text = _json(answer)
+    return f"```json\n{text}\n```" if task.spec.prompt.structure == "md_json" else text
 
 
 def _again(correction: Correction) -> list[Message]:

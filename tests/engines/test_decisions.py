@@ -801,6 +801,7 @@ def test_a_rule_that_both_steps_break_asks_the_chat_model_for_the_whole_record(d
     assert "the note is about another team" in correction["content"]
     assert {one.step for one in decision.fields.values()} == {1}
     assert {one.source for one in decision.fields.values()} == {None}
+    assert [step.fields for step in decision.steps] == [("team", "urgent"), ("team", "note", "urgent")]
     assert [step.attempts for step in decision.steps] == [1, 2]
     assert decision.usage == Usage(input_tokens=122, output_tokens=13)
     assert decision.cost_usd == pytest.approx(0.122)
