@@ -193,7 +193,7 @@ def test_rejections_are_not_asked_again(decide: Decide) -> None:
         ('{"team": "billing"}', "The field 'urgent' is missing."),
         ('{"team": "billing", "urgent": true, "why": 1}', "The field 'why' was not asked for."),
         ('{"team": "Billing ", "urgent": true}', "team: 'Billing ' is not allowed; allowed: 'billing', 'login'."),
-        ('{"team": "billing", "urgent": "true"}', "urgent: 'true' is not allowed; allowed: False, True."),
+        ('{"team": "billing", "urgent": "true"}', "urgent: 'true' is not allowed; allowed: false, true."),
         ('{"team": NaN, "urgent": true}', "The field 'team' is a number that JSON does not have"),
     ],
 )

@@ -87,7 +87,7 @@ def test_only_the_last_mistake_is_told(decide: Decide) -> None:
     assert first is None
     assert (second.reply, third.reply) == ("first?", '{"team": "second"}')
     assert fourth.reply == '{"team": "billing", "urgent": 3}'
-    assert fourth.problem == "The reply does not fit. urgent: 3 is not allowed; allowed: False, True."
+    assert fourth.problem == "The reply does not fit. urgent: 3 is not allowed; allowed: false, true."
     for request in engine.requests[1:]:
         messages = render(task_of(), request)
         assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]

@@ -196,11 +196,11 @@ RULED = Task(Ruled, name="ruled")
     [
         ({"team": "c"}, "team: 'c' is not allowed; allowed: 'a', 'b'."),
         ({"team": "b"}, "team: that team is on leave (came: 'b')."),
-        ({"team": None}, "team: None is not allowed; allowed: 'a', 'b'."),
+        ({"team": None}, "team: null is not allowed; allowed: 'a', 'b'."),
         ({"level": 4}, "level: 4 is not allowed; allowed: 1, 2, 3."),
         ({"level": 0}, "level: 0 is not allowed; allowed: 1, 2, 3."),
         ({"level": "1"}, "level: '1' is not allowed; allowed: 1, 2, 3."),
-        ({"done": 1}, "done: 1 is not allowed; allowed: False, True."),
+        ({"done": 1}, "done: 1 is not allowed; allowed: false, true."),
         ({"tags": ["z"]}, "tags: 'z' is not allowed; allowed: 'x', 'y'."),
         ({"tags": "x"}, "tags: Input should be a valid array (came: 'x')."),
         ({"tags": ["x", "y"]}, "tags: List should have at most 1 item after validation, not 2 (came: ['x', 'y'])."),

@@ -206,8 +206,13 @@ def _exact(field: Field, value: Any) -> Any:
 
 
 def _not_allowed(field: Field, value: Any) -> str:
-    allowed = ", ".join(repr(label) for label in field.labels)
-    return f"{field.path}: {_short(repr(value))} is not allowed; allowed: {_short(allowed, _MOST_ALLOWED)}."
+    allowed = ", ".join(_told(label) for label in field.labels)
+    return f"{field.path}: {_short(_told(value))} is not allowed; allowed: {_short(allowed, _MOST_ALLOWED)}."
+
+
+def _told(value: Any) -> str:
+    """A value in a sentence, with JSON's words for what has other names in Python."""
+    return to_json(value).decode() if value is None or isinstance(value, bool) else repr(value)
 
 
 def _unasked(said: Mapping[str, Any], asked: set[str], prefix: str = "") -> Iterator[str]:
