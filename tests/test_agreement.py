@@ -385,3 +385,22 @@ def test_a_caller_who_leaves_leaves_all() -> None:
 
     engine = asyncio.run(leave())
     assert (engine.running, engine.left) == (0, 2)
+
+
+class Moody(Route):
+    @model_validator(mode="after")
+    def only_so_often(self) -> Moody:
+        MOOD.append(self.team)
+        if len(MOOD) > 3:
+            raise ValueError("not again")
+        return self
+
+
+MOOD: list[str] = []
+
+
+def test_a_rule_that_changes_its_mind_is_an_invalid_decision() -> None:
+    MOOD.clear()
+    task = Task(Moody, name="t", prompt={"model": "m", "samples": 3, "reask": 0})
+    with Decider(task, engine=FakeEngine(answer())) as decider, pytest.raises(InvalidDecision, match="not again"):
+        decider.decide("x")

@@ -420,3 +420,9 @@ def test_what_a_decision_endpoint_cannot_be_told_is_said() -> None:
     assert [one.split()[0] for one in found] == ["prompt.samples", "prompt.structure"]
     mixed = doubts(Task(Mixed, name="t", prompt={**prompt, "samples": 1}), "prompt")
     assert mixed == []
+
+
+def test_more_answers_are_drawn_by_another_key() -> None:
+    task = Task(with_options(3, 2).output, name="t", prompt={"model": "m", "params": {"n": 5}})
+    (problem,) = obstacles(task, "prompt")
+    assert str(problem) == "prompt.params.n: n is no parameter; write prompt.samples"

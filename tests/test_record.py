@@ -255,6 +255,26 @@ def test_what_readers_of_json_differ_about_is_refused(text: str, says: str) -> N
         Record(task).read(Reply(text=text), task.fields, 0)
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"day": "2026-01-02", "score": 1, "score": 2, "note": ""}', "'score' is there twice"),
+        ('{"day": "2026-01-02", "score": 1, "note": "", "note" : ""}', "'note' is there twice"),
+    ],
+)
+def test_a_name_that_is_there_twice_is_refused(text: str, says: str) -> None:
+    task = Task(Dated, name="dated")
+    with pytest.raises(Misfit, match=says):
+        Record(task).read(Reply(text=text), task.fields, 0)
+
+
+def test_a_text_may_look_like_a_name() -> None:
+    task = Task(Dated, name="dated")
+    record = Record(task)
+    record.read(Reply(text='{"day": "2026-01-02", "score": 1, "note": "\\"score\\": 2"}'), task.fields, 0)
+    assert record.output().note == '"score": 2'
+
+
 def test_a_day_is_a_day() -> None:
     task = Task(Dated, name="dated")
     record = Record(task)

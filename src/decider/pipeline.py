@@ -234,9 +234,7 @@ class Course(Generic[S]):
         shares = agreement.distributions(fitted, fields)
         served = next((one.served_model for one in drawn if isinstance(one, Reply)), None)
         last = attempt.index == len(self._plan) - 1
-        candidates = agreement.candidates(fitted, fields)
-        while True:  # each answer that votes was valid by itself
-            values = next(candidates)
+        for values in agreement.candidates(fitted, fields):
             text = to_json(nest({field.path: values[field.path] for field in fields})).decode()
             reply = Reply(text=text, probabilities=shares, source="agreement" if shares else None, served_model=served)
             try:
@@ -244,8 +242,10 @@ class Course(Generic[S]):
                 if last:
                     attempt.record.output()
                 return reply
-            except Misfit:
-                continue
+            except Misfit as misfit:
+                problem = misfit
+        said = _UNFITTING.format(attempt.engine.name, attempt.engine.model, f". {problem}")
+        raise InvalidDecision(said)
 
     def _ask(self, attempt: _Attempt, request: Request) -> _Part:
         """Ask once, and again while the engine is unavailable, within the deadline."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
@@ -18,6 +19,7 @@ S = TypeVar("S", bound=BaseModel)
 
 _MOST_PROBLEMS = 3
 _LONGEST = 80
+_NAME = re.compile(r'"\s*:')
 _ENDLESS = re.compile(r"\d{300}")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _MOST_ALLOWED = 300
@@ -157,7 +159,28 @@ def _parsed(text: str) -> Any:
         raise Misfit(_not_json(text, error)) from error
     if _ENDLESS.search(text):
         raise Misfit("The reply holds a number of hundreds of digits.")
+    if len(_NAME.findall(text)) > _names(said):
+        _refuse_doubled(text)
     return said
+
+
+def _names(value: Any) -> int:
+    """How many names the objects of a JSON value have."""
+    if isinstance(value, dict):
+        return len(value) + sum(map(_names, value.values()))
+    return sum(map(_names, value)) if isinstance(value, list) else 0
+
+
+def _refuse_doubled(text: str) -> None:
+    """Raise `Misfit` where an object has a name twice: it may also be that a text looks like a name."""
+
+    def once(pairs: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in pairs]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise Misfit(f"The field {_short(twice)!r} is there twice.")
+
+    json.loads(text, object_pairs_hook=once)
 
 
 def _not_json(text: str, error: ValueError) -> str:

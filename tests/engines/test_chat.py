@@ -801,3 +801,24 @@ def test_30_a_filter_before_the_model_is_an_outcome_too(lane: Lane, decide: Deci
         decision = ask_at(endpoint, decide, prompt={"structure": lane})
     assert (decision.status, decision.attempts, decision.cost_usd) == ("filtered", 1, None)
     assert len(endpoint.requests) == 1
+
+
+@pytest.mark.parametrize("fence", ["```json", "```JSON", "```"])
+def test_a_code_block_may_hold_backticks(fence: str, decide: Decide) -> None:
+    class Noted(BaseModel):
+        note: str
+
+    with serve(completion(f'Here:\n{fence}\n{{"note": "run ```ls``` now"}}\n```\nDone.')) as endpoint:
+        prompt = {"model": "m", "base_url": endpoint.url, "structure": "md_json"}
+        with Decider(Task(Noted, name="noted", prompt=prompt)) as decider:
+            assert decide(decider, "x").output.note == "run ```ls``` now"
+    assert len(endpoint.requests) == 1
+
+
+def test_what_an_endpoint_has_not_built_is_no_outage(decide: Decide) -> None:
+    with (
+        serve(error(501, "This model is not a decision model")) as endpoint,
+        pytest.raises(EngineRejected, match=r"refused the request \(501\): This model"),
+    ):
+        ask_at(endpoint, decide)
+    assert len(endpoint.requests) == 1

@@ -20,7 +20,7 @@ from decider.schema import Field, nest, strict_schema
 from decider.spec import Role
 from decider.task import Task
 
-_BLOCK = re.compile(r"```(?:json)?[ \t]*\r?\n(.*?)\n?[ \t]*```", re.DOTALL)
+_BLOCK = re.compile(r"```(?:json)?[ \t]*\r?\n(.*?)\n?[ \t]*```(?=[ \t]*(?:\r?\n|$))", re.DOTALL | re.IGNORECASE)
 _LIMITS = ("max_completion_tokens", "max_tokens")
 """The names of the parameter that limits an answer; the first is the one that reasoning models take."""
 

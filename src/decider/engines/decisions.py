@@ -26,7 +26,7 @@ from decider.task import Task
 
 _WHAT = "answers to these questions"
 _NONE_FITS = f"The schema accepts none of its most probable answers, {MOST_TRIES} of which were tried at most."
-_NO_SUCH_PATH = (404, 405)
+_NO_SUCH_PATH = (404, 405, 501)
 _WORDS = {True: "yes", False: "no"}
 
 

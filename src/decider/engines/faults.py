@@ -16,6 +16,7 @@ from decider.errors import EngineError, EngineRejected, EngineUnavailable
 _QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "quota_exceeded"})
 _PAYMENT = 402
 _FILTER = "content_filter"
+_NEVER = frozenset({501, 505})
 _AGAIN = frozenset({408, 409, 425, 429})
 _EXCERPT = 80
 _LONGEST_SAID = 300
@@ -91,7 +92,7 @@ def _status(error: openai.APIStatusError, *, url: str, model: str, key: Key) -> 
         return EngineRejected(f"{url} refused the key ({status}): {said}", reason="auth")
     if status == 404:
         return EngineRejected(f"{url} knows no model {model!r}, or the path is wrong (404): {said}", reason="model")
-    if status in _AGAIN or status >= 500:
+    if status in _AGAIN or (status >= 500 and status not in _NEVER):
         return EngineUnavailable(f"{url} answered {status}: {said}", retry_after=_retry_after(error.response.headers))
     return EngineRejected(f"{url} refused the request ({status}): {said}", reason="request")
 

@@ -18,6 +18,7 @@ _NONE_OF_THEM = MappingProxyType(
             "model": "name it beside params",
             "messages": "what is asked stands in instructions, fields and examples",
             "stream": "remove it: a decision is whole, or none",
+            "n": "write prompt.samples",
         },
         "decisions": {
             "model": "name it beside params",

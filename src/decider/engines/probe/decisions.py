@@ -20,7 +20,7 @@ from decider.schema import Field
 from decider.task import Task
 
 _INPUT = "The tomato is ripe."
-_NO_SUCH_PATH = (404, 405)
+_NO_SUCH_PATH = (404, 405, 501)
 _QUESTIONS: Mapping[str, Question] = {
     "predicate": Question(kind="truth", instructions="Is this about a tomato?"),
     "choice": Question(
