@@ -450,7 +450,7 @@ def test_help_fits_a_terminal_of_80_columns(
     [
         ((), "; 1 call, 11 + 3 tokens at an unknown price"),
         (("--set", "prompt.price={input: 1, output: 2}"), "; 1 call, 11 + 3 tokens for $0.000017"),
-        (("--set", "prompt.price={input: 0, output: 0}"), " ms"),
+        (("--set", "prompt.price={input: 0, output: 0}"), "; 1 call, 11 + 3 tokens for $0.000000"),
     ],
 )
 def test_decide_says_what_was_used(run: Run, mine: Path, sets: tuple[str, ...], bill: str) -> None:

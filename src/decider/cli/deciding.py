@@ -78,9 +78,9 @@ def _show(decision: Decision[Any]) -> None:
 
 
 def _bill(decision: Decision[Any]) -> str:
-    """What was used of an endpoint; an answer that costs nothing has no bill."""
+    """What was used of an endpoint; an answer of this machine's own has no bill."""
     used = decision.usage
-    if decision.cost_usd == 0.0:
+    if all(step.engine == "local" for step in decision.steps):
         return ""
     calls = "1 call" if decision.attempts == 1 else f"{decision.attempts} calls"
     cost = "at an unknown price" if decision.cost_usd is None else f"for ${decision.cost_usd:.6f}"
