@@ -530,6 +530,11 @@ def test_parameters_that_are_taken_are_ok_whatever_the_limit_is_called() -> None
         ),
         (Chat(context=4096), {"context": 600}, ("ok", "450 tokens are kept whole", None)),
         (
+            Chat(context=11, beyond="cut"),
+            {},
+            ("unknown", "counted as 11 of 6,000 tokens, which no model is cut to", None),
+        ),
+        (
             Chat(context=4096, beyond="cut"),
             {},
             ("differs", "cut silently: 4,096 of 6,000 tokens", "context: 4096"),
@@ -745,3 +750,10 @@ def test_a_real_server_is_seen_as_it_is(llama: str) -> None:
     assert checks["usage"].status == "ok"
     assert diagnosis.cost_usd is None
     assert PLAIN not in str(diagnosis)
+
+
+def test_a_decision_endpoint_is_probed_with_what_it_would_be_asked_with() -> None:
+    with deciding(Decisions(), params={"extra_body": {"seed": 1}}) as (_, there):
+        bodies = there.bodies
+    assert bodies
+    assert all(body["seed"] == 1 and "extra_body" not in body for body in bodies)

@@ -229,6 +229,8 @@ class ChatProbe:
         counted = 0 if said.used is None else said.used.input_tokens
         if not counted:
             return self._arrived("taken; it does not say how much of it", "unknown")
+        if counted < min(_LEAST_CONTEXT, _KEPT * words):
+            return self._arrived(f"counted as {counted:,} of {words:,} tokens, which no model is cut to", "unknown")
         if counted < _KEPT * words:
             return self._arrived(f"cut silently: {counted:,} of {words:,} tokens", "differs", f"context: {counted}")
         less = told is not None and told < known

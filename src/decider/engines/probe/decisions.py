@@ -12,6 +12,7 @@ from decider.decision import Reply
 from decider.engines.decisions import DecisionsEngine
 from decider.engines.dialects import Answers, Question, Said, decisions_body, systemone_body
 from decider.engines.limits import SYSTEMONE, Dialect, base_of, dialects_of
+from decider.engines.parameters import parameters_of
 from decider.engines.probe.diagnosis import Finding, Status
 from decider.engines.probe.line import Line, refused
 from decider.engines.probe.trial import misfit, trial_of, variant
@@ -36,6 +37,7 @@ class DecisionsProbe:
 
     def __init__(self, task: Task[Any], *, fields: tuple[Field, ...], line: Line) -> None:
         self._task = task
+        self._params = parameters_of(task, "prompt", DecisionsEngine.name)
         self._fields = fields
         self._line = line
         self._asked = task.spec.prompt
@@ -79,7 +81,7 @@ class DecisionsProbe:
     def _question(self, code: str) -> Answers | DeciderError:
         """What comes of one question."""
         body_of = systemone_body if self._dialect is SYSTEMONE else decisions_body
-        body = {**body_of(self._asked.model or "", _INPUT, [_QUESTIONS[code]]), **self._asked.params}
+        body = {**body_of(self._asked.model or "", _INPUT, [_QUESTIONS[code]]), **self._params}
         path, endpoint = self._dialect.path, self._line.endpoint
 
         def call() -> Answers:
