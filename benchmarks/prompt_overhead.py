@@ -36,9 +36,9 @@ from pydantic import BaseModel
 
 from decider.decider import Decider
 from decider.decision import Decision, Request, Usage
+from decider.draft import Draft
 from decider.engines.chat import ChatEngine
 from decider.prompt import render
-from decider.record import Record
 from decider.schema import strict_schema
 from decider.task import Task
 
@@ -298,7 +298,7 @@ def _parts(decider: Decider[Ticket]) -> Decision[Ticket]:
     request = Request(input=task.encode(MESSAGE), fields=task.fields)
     engine._body(request)
     reply = engine._reply(_RESPONSE, request)
-    record = Record(task)
+    record = Draft(task)
     record.read(reply, task.fields, 0)
     output = record.output()
     return Decision(

@@ -14,10 +14,10 @@ from pydantic_core import to_json
 
 from decider import agreement
 from decider.decision import Correction, Decision, FieldDecision, Input, Reply, Request, StepTrace, Usage
+from decider.draft import Draft, Misfit
 from decider.engines.base import Engine
 from decider.errors import DeadlineExceeded, DeciderError, EngineUnavailable, InputError, InvalidDecision
 from decider.plan import Step
-from decider.record import Misfit, Record
 from decider.runtime.retry import waits
 from decider.schema import Field, nest
 from decider.task import Task
@@ -96,7 +96,7 @@ class Course(Generic[S]):
         self._mode = mode
         self._row_id = row_id
         self._meta = meta
-        self._record = Record(task)
+        self._draft = Draft(task)
         self._started = time.perf_counter()
         self._created_at = datetime.now(UTC)
         self._pauses = waits(task.spec.retry.attempts)
@@ -114,11 +114,11 @@ class Course(Generic[S]):
             for index in range(len(self._plan)):
                 reply = yield from self._step(index)
                 if reply is not None and reply.outcome in _NO_ANSWER:
-                    return self._decision(status=reply.outcome, fields=self._record.partial())
-            output = self._record.output()
+                    return self._decision(status=reply.outcome, fields=self._draft.partial())
+            output = self._draft.output()
         except DeciderError as error:
             return self._decision(status="failed", error=error)
-        fields = self._record.decisions(output)
+        fields = self._draft.decisions(output)
         return self._decision(
             status="decided", answer=output, accepted=True, fields=fields, confidence=_confidence(fields)
         )
@@ -127,7 +127,7 @@ class Course(Generic[S]):
         """Take one step, and note what it used; None where the next step is asked for its fields as well."""
         step, engine = self._plan[index]
         begun, calls, account = self._spent, self._calls, _Account()
-        attempt = _Attempt(index=index, step=step, engine=engine, record=self._record, account=account)
+        attempt = _Attempt(index=index, step=step, engine=engine, draft=self._draft, account=account)
         try:
             return (yield from self._voted(attempt) if step.samples > 1 else self._fitting(attempt))
         except InvalidDecision as error:
@@ -153,7 +153,7 @@ class Course(Generic[S]):
 
         Where the fields of earlier steps stand in the way of that, a step that widens is asked for the whole record.
         """
-        step, record, last = attempt.step, attempt.record, attempt.index == len(self._plan) - 1
+        step, draft, last = attempt.step, attempt.draft, attempt.index == len(self._plan) - 1
         fields = step.fields if self._missed is None else self._task.fields
         wide = attempt.wide = len(fields) == len(self._task.fields)
         request = Request(input=self._input or "", fields=fields, sample=attempt.sample)
@@ -163,23 +163,23 @@ class Course(Generic[S]):
             reply = yield from self._whole(attempt, request)
             if reply.outcome in _NO_ANSWER:
                 if reply.refused:
-                    record.keep(reply, request.fields, attempt.index)
+                    draft.keep(reply, request.fields, attempt.index)
                 return reply
             if reply.outcome == "truncated":
                 raise InvalidDecision(_UNFITTING.format(attempt.engine.name, attempt.engine.model, _CUT))
             try:
-                record.read(reply, request.fields, attempt.index)
+                draft.read(reply, request.fields, attempt.index)
                 if last:
-                    record.output()
+                    draft.output()
                 else:
-                    record.check(step.fields)
+                    draft.check(step.fields)
                 return reply
             except Misfit as misfit:
                 problem = misfit
             if last and not wide and self._must_widen(step, problem):
                 wide, asks = True, max(asks, 1)
                 attempt.wide = True
-                correction = Correction(reply=record.text, problem=str(problem))
+                correction = Correction(reply=draft.text, problem=str(problem))
                 request = replace(request, fields=self._task.fields, correction=correction)
             else:
                 request = replace(request, correction=Correction(reply=reply.text, problem=str(problem)))
@@ -208,17 +208,17 @@ class Course(Generic[S]):
     def _voted(self, attempt: _Attempt) -> _Part:
         """Draw several answers and let them vote; most of them must fit, or there is nothing to vote on."""
         step = attempt.step
-        attempts = [replace(attempt, sample=n, record=attempt.record.fork()) for n in range(step.samples)]
+        attempts = [replace(attempt, sample=n, draft=attempt.draft.fork()) for n in range(step.samples)]
         drawn: list[Reply | InvalidDecision] = yield Together(
             engine=attempt.engine, courses=[_caught(self._fitting(one)) for one in attempts]
         )
         refusal = next((one for one in drawn if isinstance(one, Reply) and one.outcome in _NO_ANSWER), None)
         if refusal is not None:
             return refusal
-        fitted = [one.record.values for one, reply in zip(attempts, drawn, strict=True) if isinstance(reply, Reply)]
+        fitted = [one.draft.values for one, reply in zip(attempts, drawn, strict=True) if isinstance(reply, Reply)]
         if 2 * len(fitted) <= len(drawn):
             raise next(one for one in drawn if isinstance(one, InvalidDecision))
-        before = attempt.record.values
+        before = attempt.draft.values
         moved = any(values[path] != value for values in fitted for path, value in before.items())
         attempt.wide = self._missed is not None or moved
         fields = self._task.fields if attempt.wide else step.fields
@@ -238,9 +238,9 @@ class Course(Generic[S]):
             text = to_json(nest({field.path: values[field.path] for field in fields})).decode()
             reply = Reply(text=text, probabilities=shares, source="agreement" if shares else None, served_model=served)
             try:
-                attempt.record.read(reply, fields, attempt.index)
+                attempt.draft.read(reply, fields, attempt.index)
                 if last:
-                    attempt.record.output()
+                    attempt.draft.output()
                 return reply
             except Misfit as misfit:
                 problem = misfit
@@ -306,7 +306,7 @@ class Course(Generic[S]):
 
 @dataclass(slots=True, kw_only=True)
 class _Attempt:
-    """One try at a step: its number, its engine, the record it fills in, the account it is charged to.
+    """One try at a step: its number, its engine, the draft it fills in, the account it is charged to.
 
     It is `wide` once it was asked for the whole record.
     """
@@ -314,7 +314,7 @@ class _Attempt:
     index: int
     step: Step
     engine: Engine
-    record: Record[Any]
+    draft: Draft[Any]
     account: _Account
     sample: int = 0
     wide: bool = False

@@ -1,4 +1,4 @@
-"""The record that the steps of a plan fill in: replies read, merged, and validated against the schema at the end."""
+"""The draft that the steps of a plan fill in: replies read, merged, and validated against the schema at the end."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Misfit(Exception):
         """Whether it is the record that does not fit, and not the reply."""
 
 
-class Record(Generic[S]):
+class Draft(Generic[S]):
     """Collects the fields of one decision, step by step."""
 
     def __init__(self, task: Task[S]) -> None:
@@ -52,9 +52,9 @@ class Record(Generic[S]):
         self._replies: dict[str, tuple[int, Reply]] = {}
         self._output: S | None = None
 
-    def fork(self) -> Record[S]:
-        """Return a record that goes on from what is here, and leaves this one as it is."""
-        other = Record(self._task)
+    def fork(self) -> Draft[S]:
+        """Return a draft that goes on from what is here, and leaves this one as it is."""
+        other = Draft(self._task)
         other._values, other._replies = dict(self._values), dict(self._replies)
         return other
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from decider.decision import Reply
+from decider.draft import Draft, Misfit
 from decider.errors import (
     BudgetExceeded,
     DataError,
@@ -22,7 +23,6 @@ from decider.errors import (
     InputError,
     SpecError,
 )
-from decider.record import Misfit, Record
 from decider.task import Task
 
 
@@ -40,13 +40,13 @@ TASK = Task(Nested, name="nested")
 
 
 def test_steps_fill_in_one_nested_record() -> None:
-    record = Record(TASK)
-    record.read(Reply(text='{"inner": {"team": "a"}}'), TASK.fields[:1], 0)
-    record.read(Reply(text='{"inner": {"level": 3}, "flag": true}'), TASK.fields[1:], 1)
-    output = record.output()
+    draft = Draft(TASK)
+    draft.read(Reply(text='{"inner": {"team": "a"}}'), TASK.fields[:1], 0)
+    draft.read(Reply(text='{"inner": {"level": 3}, "flag": true}'), TASK.fields[1:], 1)
+    output = draft.output()
     assert output == Nested(inner=Inner(team="a", level=3), flag=True)
-    assert record.output() is output
-    assert [one.step for one in record.decisions(output).values()] == [0, 1, 1]
+    assert draft.output() is output
+    assert [one.step for one in draft.decisions(output).values()] == [0, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -67,15 +67,15 @@ def test_steps_fill_in_one_nested_record() -> None:
 )
 def test_what_was_not_asked_for_or_is_missing_is_a_misfit(text: str, says: str) -> None:
     with pytest.raises(Misfit, match=says):
-        Record(TASK).read(Reply(text=text), TASK.fields, 0)
+        Draft(TASK).read(Reply(text=text), TASK.fields, 0)
 
 
 def test_only_the_first_mistakes_are_told_and_shortly() -> None:
-    record = Record(TASK)
+    draft = Draft(TASK)
     long = "x" * 5000
-    record.read(Reply(text=f'{{"inner": {{"team": "{long}", "level": "{long}"}}, "flag": 1}}'), TASK.fields, 0)
+    draft.read(Reply(text=f'{{"inner": {{"team": "{long}", "level": "{long}"}}, "flag": 1}}'), TASK.fields, 0)
     with pytest.raises(Misfit) as caught:
-        record.output()
+        draft.output()
     assert len(str(caught.value)) < 600
     assert "allowed: 'a', 'b'" in str(caught.value)
 
@@ -98,10 +98,10 @@ FITTING: dict[str, str] = {"note": '"n"', "amount": "1.5", "items": "[]", "price
 
 def reading(**values: str) -> Open:
     """The output of a reply that holds these values, as JSON, in place of fitting ones."""
-    record = Record(OPEN)
+    draft = Draft(OPEN)
     text = ", ".join(f'"{name}": {value}' for name, value in {**FITTING, **values}.items())
-    record.read(Reply(text=f"{{{text}}}"), OPEN.fields, 0)
-    return record.output()
+    draft.read(Reply(text=f"{{{text}}}"), OPEN.fields, 0)
+    return draft.output()
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
@@ -125,7 +125,7 @@ def test_a_number_that_json_does_not_have_is_named_where_it_stands(
 @pytest.mark.parametrize(("text", "where"), [("NaN", "the reply"), ("[[1], [Infinity]]", "1.0"), ('{"": NaN}', "the")])
 def test_it_is_named_where_there_is_no_field_too(text: str, where: str) -> None:
     with pytest.raises(Misfit, match=f"The field '{where}.*' is a number"):
-        Record(OPEN).read(Reply(text=text), OPEN.fields, 0)
+        Draft(OPEN).read(Reply(text=text), OPEN.fields, 0)
 
 
 def test_a_number_that_is_too_large_becomes_no_text_and_no_label() -> None:
@@ -151,26 +151,26 @@ def test_words_that_look_like_such_numbers_are_words() -> None:
 
 def test_what_an_engine_cannot_read_is_told_in_its_words() -> None:
     with pytest.raises(Misfit) as caught:
-        Record(OPEN).read(Reply(text="{}", problem="Two calls."), OPEN.fields, 0)
+        Draft(OPEN).read(Reply(text="{}", problem="Two calls."), OPEN.fields, 0)
     assert (str(caught.value), caught.value.whole, caught.value.paths) == ("Two calls.", False, frozenset())
 
 
 def test_refused_fields_are_not_missed_and_not_taken() -> None:
-    record = Record(TASK)
-    record.read(Reply(text='{"inner": {"level": 3}}', refused=("inner.team", "flag")), TASK.fields, 2)
-    assert record.values == {"inner.level": 3}
+    draft = Draft(TASK)
+    draft.read(Reply(text='{"inner": {"level": 3}}', refused=("inner.team", "flag")), TASK.fields, 2)
+    assert draft.values == {"inner.level": 3}
     with pytest.raises(Misfit, match="'flag' was not asked for"):
-        record.read(Reply(text='{"inner": {"level": 3}, "flag": true}', refused=("inner.team", "flag")), TASK.fields, 0)
-    (partial,) = record.partial().values()
+        draft.read(Reply(text='{"inner": {"level": 3}, "flag": true}', refused=("inner.team", "flag")), TASK.fields, 0)
+    (partial,) = draft.partial().values()
     assert (partial.value, partial.step, partial.probability) == (3, 2, None)
 
 
 def test_a_fork_leaves_the_record_as_it_is() -> None:
-    record = Record(TASK)
-    record.read(Reply(text='{"flag": true}'), TASK.fields[2:], 0)
-    fork = record.fork()
+    draft = Draft(TASK)
+    draft.read(Reply(text='{"flag": true}'), TASK.fields[2:], 0)
+    fork = draft.fork()
     fork.read(Reply(text='{"inner": {"team": "b", "level": 1}, "flag": false}'), TASK.fields, 1)
-    assert (record.text, fork.text) == ('{"flag":true}', '{"flag":false,"inner":{"team":"b","level":1}}')
+    assert (draft.text, fork.text) == ('{"flag":true}', '{"flag":false,"inner":{"team":"b","level":1}}')
     assert fork.output().flag is False
 
 
@@ -207,10 +207,10 @@ RULED = Task(Ruled, name="ruled")
     ],
 )
 def test_a_mistake_says_what_came_and_what_is_allowed(values: dict[str, Any], says: str) -> None:
-    record, said = Record(RULED), {"team": "a", "level": 1, "tags": [], "done": True, **values}
-    record.read(Reply(text=json.dumps(said)), RULED.fields, 0)
+    draft, said = Draft(RULED), {"team": "a", "level": 1, "tags": [], "done": True, **values}
+    draft.read(Reply(text=json.dumps(said)), RULED.fields, 0)
     with pytest.raises(Misfit) as caught:
-        record.output()
+        draft.output()
     assert str(caught.value) == f"The reply does not fit. {says}"
     assert caught.value.paths == {next(iter(values))}
     assert caught.value.whole
@@ -231,7 +231,7 @@ def test_what_equals_a_label_to_python_alone_is_no_label(one: str) -> None:
     task = Task(Rated, name="rated")
     for text in (f'{{"level": {one}, "levels": [2]}}', f'{{"level": 1, "levels": [2, {one}]}}'):
         with pytest.raises(Misfit, match="is not allowed; allowed: 1, 2"):
-            Record(task).read(Reply(text=text), task.fields, 0)
+            Draft(task).read(Reply(text=text), task.fields, 0)
 
 
 class Dated(BaseModel):
@@ -252,7 +252,7 @@ class Dated(BaseModel):
 def test_what_readers_of_json_differ_about_is_refused(text: str, says: str) -> None:
     task = Task(Dated, name="dated")
     with pytest.raises(Misfit, match=says):
-        Record(task).read(Reply(text=text), task.fields, 0)
+        Draft(task).read(Reply(text=text), task.fields, 0)
 
 
 @pytest.mark.parametrize(
@@ -265,30 +265,30 @@ def test_what_readers_of_json_differ_about_is_refused(text: str, says: str) -> N
 def test_a_name_that_is_there_twice_is_refused(text: str, says: str) -> None:
     task = Task(Dated, name="dated")
     with pytest.raises(Misfit, match=says):
-        Record(task).read(Reply(text=text), task.fields, 0)
+        Draft(task).read(Reply(text=text), task.fields, 0)
 
 
 def test_a_text_may_look_like_a_name() -> None:
     task = Task(Dated, name="dated")
-    record = Record(task)
-    record.read(Reply(text='{"day": "2026-01-02", "score": 1, "note": "\\"score\\": 2"}'), task.fields, 0)
-    assert record.output().note == '"score": 2'
+    draft = Draft(task)
+    draft.read(Reply(text='{"day": "2026-01-02", "score": 1, "note": "\\"score\\": 2"}'), task.fields, 0)
+    assert draft.output().note == '"score": 2'
 
 
 def test_a_day_is_a_day() -> None:
     task = Task(Dated, name="dated")
-    record = Record(task)
-    record.read(Reply(text='{"day": "2026-01-02", "score": 1, "note": ""}'), task.fields, 0)
-    assert record.output().day == date(2026, 1, 2)
+    draft = Draft(task)
+    draft.read(Reply(text='{"day": "2026-01-02", "score": 1, "note": ""}'), task.fields, 0)
+    assert draft.output().day == date(2026, 1, 2)
 
 
 def test_single_fields_are_checked_while_others_are_missing() -> None:
-    record = Record(RULED)
-    record.read(Reply(text='{"team": "a"}'), RULED.fields[:1], 0)
-    record.check(RULED.fields[:1])
-    record.read(Reply(text='{"team": "b", "level": 9}'), RULED.fields[:2], 0)
+    draft = Draft(RULED)
+    draft.read(Reply(text='{"team": "a"}'), RULED.fields[:1], 0)
+    draft.check(RULED.fields[:1])
+    draft.read(Reply(text='{"team": "b", "level": 9}'), RULED.fields[:2], 0)
     with pytest.raises(Misfit, match="team: that team is on leave .* level: 9 is not allowed"):
-        record.check(RULED.fields[:2])
+        draft.check(RULED.fields[:2])
 
 
 def test_errors_go_between_processes() -> None:
