@@ -13,6 +13,7 @@ from pydantic_core import to_json
 
 from decider.decision import Correction, Example, Input, Request
 from decider.examples import Selector
+from decider.redact import Redactor
 from decider.schema import Field, Label, Option, nest, pick, strict_schema
 from decider.spec import Role, Structure
 from decider.task import Task
@@ -158,7 +159,11 @@ def _verbatim(task: Task[Any], request: Request) -> list[Message]:
 def _selector(task: Task[Any]) -> Selector:
     settings = task.spec.prompt.examples
     assert settings is not None  # noqa: S101  # a task has examples only where its spec says so
-    return Selector(task.examples, task.fields, count=settings.count, select=settings.select)
+    redactor = None if task.spec.redact is None else Redactor.of(task)
+    examples = task.examples
+    if redactor is not None and not redactor.sends_original:
+        examples = tuple(redactor.example(example) for example in examples)
+    return Selector(examples, task.fields, count=settings.count, select=settings.select)
 
 
 @lru_cache(maxsize=256)

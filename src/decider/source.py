@@ -1,9 +1,10 @@
-"""What a spec may name outside itself: files in its own folder, and classes in them."""
+"""What a spec may name outside itself: files in its own folder, and classes and functions in them."""
 
 from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +22,7 @@ _PREFIX = "decider_schema_"
 
 @dataclass(slots=True, kw_only=True)
 class Source:
-    """Loads classes from files beside a spec; `files` lists what it read."""
+    """Loads classes and functions from files beside a spec; `files` lists what it read."""
 
     folder: Path
     allow_code: bool
@@ -29,21 +30,35 @@ class Source:
 
     def load(self, reference: str, document: Document, key: Key) -> type[BaseModel]:
         """Return the Pydantic model that `file.py:Class` names; raises `SpecError`, and runs nothing but that file."""
+        module = self._run(reference, document, key, instead="pass output=, or declare the fields inline")
         file, _, name = reference.rpartition(":")
-        path = confined(self.folder, file, document, key)
-        if not path.is_file():
-            raise document.error(f"there is no file {file!r} beside the spec", key, remedy=f"looked for {path}")
-        if not self.allow_code:
-            remedy = "this spec was loaded with allow_code=False; pass output=, or declare the fields inline"
-            raise document.error(f"{reference!r} would run {file}", key, remedy=remedy)
-        self.files.append(path)
-        module = _module(path, document, key)
         found = getattr(module, name, None)
         if not (isinstance(found, type) and issubclass(found, BaseModel)):
             there = [one for one, value in vars(module).items() if _is_schema(value, module)]
             remedy = f"its models: {', '.join(there)}" if there else "define a class with BaseModel as its base there"
             raise document.error(f"{file} has no Pydantic model {name!r}", key, remedy=remedy)
         return found
+
+    def function(self, reference: str, document: Document, key: Key) -> Callable[..., Any]:
+        """Return the function that `file.py:function` names; otherwise as `load`."""
+        module = self._run(reference, document, key, instead="remove it")
+        file, _, name = reference.rpartition(":")
+        found: Callable[..., Any] | None = getattr(module, name, None)
+        if not callable(found) or isinstance(found, type):
+            raise document.error(f"{file} has no function {name!r}", key, remedy="define it there")
+        return found
+
+    def _run(self, reference: str, document: Document, key: Key, *, instead: str) -> ModuleType:
+        """The module of the file in a reference; `instead` says what to do where no code may run."""
+        file = reference.rpartition(":")[0]
+        path = confined(self.folder, file, document, key)
+        if not path.is_file():
+            raise document.error(f"there is no file {file!r} beside the spec", key, remedy=f"looked for {path}")
+        if not self.allow_code:
+            remedy = f"this spec was loaded with allow_code=False; {instead}"
+            raise document.error(f"{reference!r} would run {file}", key, remedy=remedy)
+        self.files.append(path)
+        return _module(path, document, key)
 
 
 def confined(folder: Path, path: str, document: Document, key: Key) -> Path:
@@ -56,13 +71,14 @@ def confined(folder: Path, path: str, document: Document, key: Key) -> Path:
     return resolved
 
 
-def reference_to(model: type[BaseModel], folder: Path) -> str | None:
-    """Return how a spec in `folder` names a class, or None where its file does not stand there."""
-    file = getattr(sys.modules.get(model.__module__), "__file__", None)
-    if file is None or model.__qualname__ != model.__name__:
+def reference_to(named: Callable[..., Any], folder: Path) -> str | None:
+    """Return how a spec in `folder` names a class or a function, or None where its file does not stand there."""
+    name = getattr(named, "__name__", None)
+    file = getattr(sys.modules.get(getattr(named, "__module__", "")), "__file__", None)
+    if file is None or not str(name).isidentifier() or getattr(named, "__qualname__", None) != name:
         return None
     path, root = Path(file).resolve(), folder.resolve()
-    return f"{path.relative_to(root).as_posix()}:{model.__name__}" if path.is_relative_to(root) else None
+    return f"{path.relative_to(root).as_posix()}:{name}" if path.is_relative_to(root) else None
 
 
 def _module(path: Path, document: Document, key: Key) -> ModuleType:

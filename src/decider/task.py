@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -39,6 +39,10 @@ _DECLARED = {"output", "input", "fields", "format"}
 """Keys that say how the schema is declared; two tasks are the same whichever way that was."""
 
 
+FOUND = " (found "
+"""What stands in the message of an `InputError` before a piece of the input."""
+
+
 class Task(Generic[S]):
     """What is to be decided: an output schema, perhaps an input schema, and the spec's settings.
 
@@ -63,7 +67,10 @@ class Task(Generic[S]):
         elif input is not None:
             given["input"] = input
         document = from_keywords(given)
-        self._assemble(output, inputs, check(document), document, None if folder is None else Path(folder))
+        spec, root = check(document), None if folder is None else Path(folder)
+        source = Source(folder=root or Path(), allow_code=True)
+        mask = _mask(spec, document, source)
+        self._assemble(output, inputs, spec, document, root, tuple(source.files), mask=mask)
 
     @classmethod
     def load(
@@ -90,8 +97,9 @@ class Task(Generic[S]):
         task = cls.__new__(cls)
         model: Any = output or _output(spec, document, source)
         inputs = source.load(spec.input, document, ("input",)) if isinstance(spec.input, str) else None
+        mask = _mask(spec, document, source)
         files = (Path(path).resolve(), *source.files)
-        task._assemble(model, inputs, spec, document, folder, files, declared=bool(output or spec.output))
+        task._assemble(model, inputs, spec, document, folder, files, mask=mask, declared=bool(output or spec.output))
         return task
 
     def _assemble(
@@ -103,6 +111,7 @@ class Task(Generic[S]):
         folder: Path | None,
         files: tuple[Path, ...] = (),
         *,
+        mask: Callable[[str], str] | None = None,
         declared: bool = True,
     ) -> None:
         if not _is_model(output):
@@ -123,6 +132,8 @@ class Task(Generic[S]):
         self.schema_fingerprint = fingerprint(self.fields)
         self.only_text = _only_text(self.inputs)
         """The one input field that a bare text fills, or None."""
+        self.mask = mask
+        """The function of `redact.function`, or None."""
         self._files = files
         self.examples = self._read_examples()
         self.old_system = self._read_old_system()
@@ -134,15 +145,18 @@ class Task(Generic[S]):
 
         `x` is a text, a mapping, or an instance of the input schema. Raises `InputError`, naming the row and the field.
         """
+        return self.encoded(x, row=row)[0]
+
+    def encoded(self, x: Any, *, row: str | None = None) -> tuple[Input, bytes]:
+        """Return the canonical input, and its JSON; otherwise as `encode`."""
         value = self._text(x, row) if self.input is None else self._values(x, row)
         try:
-            to_json(value)
+            text = to_json(value)
         except PydanticSerializationError as error:
             raise InputError(f"holds half a character (a lone surrogate): {error}; decode it again", row=row) from error
-        texts = [value] if isinstance(value, str) else value.values()
-        if all(text is None or (isinstance(text, str) and not text.strip()) for text in texts):
+        if not value or (value.isspace() if isinstance(value, str) else all(map(_is_empty, value.values()))):
             raise InputError("the input is empty", row=row)
-        return value
+        return value, text
 
     def validate(self, record: Mapping[str, Any]) -> S:
         """Return the user's model of a whole record in JSON types; raises `pydantic.ValidationError`.
@@ -152,6 +166,10 @@ class Task(Generic[S]):
         text = to_json(record, inf_nan_mode="strings")
         if b'"NaN"' in text or b'Infinity"' in text:
             self._validated(to_json(record, inf_nan_mode="constants"))  # a text may say NaN, and not be it
+        return self._validated(text)
+
+    def parse(self, text: str) -> S:
+        """Return the user's model of a whole record that is JSON already; otherwise as `validate`."""
         return self._validated(text)
 
     def objections(self, record: Mapping[str, Any], fields: Sequence[Field]) -> list[ErrorDetails]:
@@ -208,7 +226,7 @@ class Task(Generic[S]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Task):
             return NotImplemented
-        return self is other or self._same_as == other._same_as
+        return self is other or (self._same_as == other._same_as and self.mask is other.mask)
 
     def __hash__(self) -> int:
         return hash(self._same_as)
@@ -218,7 +236,8 @@ class Task(Generic[S]):
 
     def _identity(self) -> str:
         """What makes two tasks the same, as a text: tasks are compared wherever something is kept for each."""
-        settings = self.spec.model_dump(mode="json", exclude=_DECLARED | {"instructions"}, by_alias=True)
+        apart: dict[str, Any] = {**dict.fromkeys(_DECLARED | {"instructions"}, True), "redact": {"function"}}
+        settings = self.spec.model_dump(mode="json", exclude=apart, by_alias=True)
         inputs = [[field.path, field.kind, list(field.labels), field.optional] for field in self.inputs]
         described = [field.description for field in self.inputs]
         return to_json([self.prompt_fingerprint, inputs, described, settings]).decode()
@@ -236,16 +255,27 @@ class Task(Generic[S]):
             said["fields"] = inline_of(self.fields, self.output)
         elif self.spec.fields:
             said["fields"] = self.spec.model_dump(mode="json", include={"fields"}, exclude_unset=True)["fields"]
+        if self.spec.redact is not None and callable(self.spec.redact.function):
+            settings["redact"]["function"] = self._reference_to(self.spec.redact.function, target.parent)
         return {**said, **settings}
 
-    def _validated(self, text: bytes) -> S:
-        return self.output.model_validate_json(text, strict=True, by_alias=False, by_name=True, extra="forbid")
+    def _reference_to(self, function: Callable[[str], str], folder: Path) -> str:
+        reference = reference_to(function, folder)
+        if reference is None:
+            remedy = f"define it in a Python file in {folder}, and not inside another function"
+            raise self.mistake("stands in no file beside the spec", ("redact", "function"), remedy=remedy)
+        return reference
+
+    def _validated(self, text: bytes | str) -> S:
+        read = self.output.__pydantic_validator__.validate_json
+        validated: S = read(text, strict=True, by_alias=False, by_name=True, extra="forbid")
+        return validated
 
     def _text(self, x: Any, row: str | None) -> str:
-        if isinstance(x, Mapping) and set(x) == {"text"}:
-            x = x["text"]
         if isinstance(x, str):
             return x
+        if isinstance(x, Mapping) and set(x) == {"text"} and isinstance(x["text"], str):
+            return x["text"]
         found = "nothing" if x is None else f"a {type(x).__name__}"
         raise InputError(f"this task decides one text, and was given {found}; or declare `input:` in the spec", row=row)
 
@@ -349,7 +379,7 @@ def _as_json(given: BaseModel, row: str | None) -> dict[str, Any]:
 
 def _said(detail: Mapping[str, Any]) -> str:
     found = repr(detail["input"])
-    return f"{detail['msg']} (found {found if len(found) < 80 else found[:79] + '…'})"
+    return f"{detail['msg']}{FOUND}{found if len(found) < 80 else found[:79] + '…'})"
 
 
 def _output(spec: Spec, document: Document, source: Source) -> type[BaseModel]:
@@ -363,6 +393,12 @@ def _output(spec: Spec, document: Document, source: Source) -> type[BaseModel]:
             remedy="add `fields:` (such as  team: {options: [billing, technical]}), or output: schema.py:Class",
         )
     return _model("Output", spec.fields, document, "fields")
+
+
+def _mask(spec: Spec, document: Document, source: Source) -> Callable[[str], str] | None:
+    """The function of `redact`, as the spec names it, or as Python gave it."""
+    given = None if spec.redact is None else spec.redact.function
+    return source.function(given, document, ("redact", "function")) if isinstance(given, str) else given
 
 
 def _inline_input(spec: Spec, document: Document) -> type[BaseModel] | None:
@@ -450,6 +486,10 @@ def _worded(field: Field, said: InlineField, document: Document, declared: bool)
 def _read_anew(field: Field) -> bool:
     """Whether a valid value may be another than was said: an `IntEnum` takes `true` and `1.0` for 1."""
     return not field.closed or any(type(label) is int for label in field.labels)
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _is_model(given: object) -> bool:

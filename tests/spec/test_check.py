@@ -49,7 +49,8 @@ def test_every_key_is_read() -> None:
         "context": 4096,
         "messages": {"system": "old_system.txt", "user": "text", "answer": {"label": "category"}},
     }
-    assert {key: dumped[key] for key in ("accept", "cascade", "retry", "budget", "cache", "log", "data")} == {
+    sections = ("accept", "cascade", "retry", "budget", "cache", "log", "redact", "data")
+    assert {key: dumped[key] for key in sections} == {
         "accept": {
             "target": 0.97, "level": 0.05, "per": "record",
             "critical": {"escalation": {"value": "true", "recall": 0.99}},
@@ -62,6 +63,10 @@ def test_every_key_is_read() -> None:
         },
         "cache": {"folder": ".decider/cache", "ttl": "30d", "size": "1GB"},
         "log": {"folder": ".decider/log", "inputs": "text", "keep": "90d", "fsync": False},
+        "redact": {
+            "kinds": ["email", "phone", "iban"], "region": "DE", "patterns": {"ticket": "T-[0-9]+"},
+            "function": "scrub.py:mask", "send": "redacted",
+        },
         "data": {
             "columns": {"input": {"text": "body"}, "output": {"priority": "prio_true"}, "id": "ticket"},
             "group": "customer", "time": "opened_at",
@@ -289,7 +294,24 @@ CASES = {
     "mode: finetune": (
         "3:1: mode: expected prompt, finetuned or cascade, found 'finetune'; did you mean `finetuned`?"
     ),
-    "redact: {kinds: [email, ip]}": "3:25: redact.kinds[1]: expected email, phone or card, found 'ip'",
+    "redact: {kinds: [email, ips]}": (
+        "3:25: redact.kinds[1]: expected email, phone, card, iban or ip, found 'ips'; did you mean `ip`?"
+    ),
+    "redact: {kinds: []}": "3:10: redact.kinds: takes nothing out; write, for example, [email, phone]",
+    "redact: {kinds: [email], region: US}": (
+        "3:26: redact.region: is for phone numbers; add phone to kinds, or remove it"
+    ),
+    "redact: {region: us}": (
+        "3:10: redact.region: expected a country as two capital letters, found 'us'; write US, DE or GB"
+    ),
+    "redact: {patterns: {order id: x}}": (
+        "3:21: redact.patterns.order id: expected a name of letters, digits, - and _, found 'order id'; name it like "
+        "`ticket`, which leaves [TICKET]"
+    ),
+    "redact: {function: 'os:system'}": (
+        "3:10: redact.function: expected a function in a Python file beside the spec, found 'os:system'; write "
+        "FILE.py:FUNCTION, such as `scrub.py:mask`"
+    ),
     "prompt: {engine: [chat]}": "3:10: prompt.engine: expected chat or decisions, found a list",
     # numbers
     "version: 1.10": "3:1: version: expected a whole number, found '1.10'; write, for example, 1",

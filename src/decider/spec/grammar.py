@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
@@ -335,16 +335,60 @@ def _regex(pattern: str) -> str:
     return pattern
 
 
+class _Function(Text):
+    """A function of the author's, named in a file beside the spec, or given as it is from Python."""
+
+    def _read(self, value: Any) -> Any:
+        return value if callable(value) and not isinstance(value, type) else super()._read(value)
+
+    def _write(self, value: Any) -> Any:
+        return value if isinstance(value, str) else getattr(value, "__qualname__", type(value).__qualname__)
+
+
 class Redact(_Section):
     """What is taken out of inputs before anything else sees them."""
 
-    kinds: tuple[Literal["email", "phone", "card"], ...] = Field(
+    kinds: tuple[Literal["email", "phone", "card", "iban", "ip"], ...] = Field(
         ("email", "phone", "card"), description="What is taken out."
     )
-    patterns: dict[str, Annotated[Phrase, AfterValidator(_regex)]] = Field(
-        default_factory=dict, description="More to take out: a name for each regular expression."
-    )
+    region: (
+        Annotated[
+            str,
+            Text(pattern="[A-Z]{2}", expected="a country as two capital letters", remedy="write US, DE or GB"),
+        ]
+        | None
+    ) = Field(None, description="The country whose phone numbers are found as they are dialled there.")
+    patterns: dict[
+        Annotated[
+            str,
+            Text(
+                pattern="[A-Za-z][A-Za-z0-9_-]*",
+                expected="a name of letters, digits, - and _",
+                remedy="name it like `ticket`, which leaves [TICKET]",
+            ),
+        ],
+        Annotated[Phrase, AfterValidator(_regex)],
+    ] = Field(default_factory=dict, description="More to take out: a name for each regular expression.")
+    function: (
+        Annotated[
+            str | Callable[[str], str],
+            _Function(
+                pattern=r"[^:]+\.py:[A-Za-z_]\w*",
+                expected="a function in a Python file beside the spec",
+                remedy="write FILE.py:FUNCTION, such as `scrub.py:mask`",
+            ),
+        ]
+        | None
+    ) = Field(None, description="A function of your own, as FILE.py:FUNCTION: it takes a text and returns one.")
     send: Literal["redacted", "original"] = Field("redacted", description="What endpoints see.")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Redact:
+        if not self.kinds and not self.patterns and self.function is None:
+            raise mistake("takes nothing out", "write, for example, [email, phone]", at=("kinds",))
+        if self.region is not None and "phone" not in self.kinds:
+            raise mistake("is for phone numbers", "add phone to kinds, or remove it", at=("region",))
+        return self
 
 
 class Columns(_Section):
