@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
@@ -98,7 +98,7 @@ class FieldDecision:
     step: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class StepTrace:
     """What one step of the plan did: `attempts` counts the calls to its engine; `cost_usd` is None where unknown."""
 
@@ -109,9 +109,42 @@ class StepTrace:
     usage: Usage
     latency_ms: float
     cost_usd: float | None = None
+    cache_key: str | None = None
+    """Where the answer is in the cache, of several samples the first; None for a step that is not cached."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Later(Mapping[str, FieldDecision]):
+    """The fields of a decision that are made when somebody looks at them: an answer from the cache seldom has to."""
+
+    __slots__ = ("_given", "_made", "_make")
+
+    def __init__(self, make: Callable[..., dict[str, FieldDecision]], *given: Any) -> None:
+        self._make = make
+        self._given = given
+        self._made: dict[str, FieldDecision] | None = None
+
+    def __getitem__(self, path: str) -> FieldDecision:
+        return self._fields()[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields())
+
+    def __len__(self) -> int:
+        return len(self._fields())
+
+    def __repr__(self) -> str:
+        return repr(self._fields())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (dict, (self._fields(),))
+
+    def _fields(self) -> dict[str, FieldDecision]:
+        if self._made is None:
+            self._made = self._make(*self._given)
+        return self._made
+
+
+@dataclass(frozen=True, kw_only=True)
 class Decision(Generic[S]):
     """The validated answer for one input, with probability per field and provenance.
 
@@ -152,6 +185,11 @@ class Decision(Generic[S]):
         if self.error is not None:
             raise self.error
         raise Undecided(f"decision {self.id!r} has no output: it was {self.status}; use get() to have None instead")
+
+    @property
+    def fatal(self) -> bool:
+        """Whether it failed in a way that no other row would survive, so that a batch ends."""
+        return self.error is not None and self.error.fatal
 
     def get(self) -> S | None:
         """The user's model, or None where there is none."""

@@ -7,7 +7,7 @@
         EngineUnavailable   not this time: timeout, connection, 429, 5xx; asked again
         EngineRejected      never like this: auth, quota, unknown model, bad request
         DeadlineExceeded    the time allowed for the decision is over
-        BudgetExceeded      the next attempt would cost more than is allowed
+        BudgetExceeded      the next attempt could cost more than is allowed
       InvalidDecision       the engine answered, but no reply ever fitted the schema
       Undecided             the output that is read is not there: refused or filtered
       ModelError            a model folder is damaged, foreign, or of another task
@@ -36,10 +36,19 @@ __all__ = [
 ]
 
 Reason = Literal["auth", "quota", "model", "request"]
+Scope = Literal["decision", "run"]
 
 
 class DeciderError(Exception):
     """The base of every error that decider raises on purpose; it can be sent between processes."""
+
+    retryable: ClassVar[bool] = False
+    """Whether the same row may be decided at another time: a run of a file goes over it again."""
+
+    @property
+    def fatal(self) -> bool:
+        """Whether no other row would fare better, so that a batch ends."""
+        return False
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_remade, (type(self), self.args, self.__dict__))
@@ -118,20 +127,36 @@ class InputError(DeciderError):
 class EngineError(DeciderError):
     """An engine gave no usable answer."""
 
-    retryable: ClassVar[bool] = False
-
 
 class EngineUnavailable(EngineError):
     """The engine did not answer this time: timeout, connection, 429 or 5xx; it is asked again.
 
-    `retry_after` is in seconds, as the endpoint asked, or None.
+    `retry_after` is in seconds, as the endpoint asked, or None. `throttled` says that it answers, but fewer calls than
+    it gets (429); `ambiguous`, that the call may have been done, and billed, although no answer came; `lasting`, that
+    there was none for so long that a batch waits no longer.
     """
 
     retryable = True
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        throttled: bool = False,
+        ambiguous: bool = False,
+        lasting: bool = False,
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.throttled = throttled
+        self.ambiguous = ambiguous
+        self.lasting = lasting
+
+    @property
+    def fatal(self) -> bool:
+        """Whether a batch waits no longer."""
+        return self.lasting
 
 
 class EngineRejected(EngineError):
@@ -143,17 +168,49 @@ class EngineRejected(EngineError):
         self.filtered = filtered
         """Whether it was the endpoint's content filter that refused the request, before any model saw it."""
 
+    @property
+    def fatal(self) -> bool:
+        """Whether the key, the quota or the model is to blame."""
+        return self.reason != "request"
+
 
 class DeadlineExceeded(EngineError):
-    """The time that the spec allows for one decision is over."""
+    """The time that the spec allows for one decision is over.
+
+    `retry_after` is in seconds, where the endpoint asked for a longer wait than the deadline allows; `ambiguous` says
+    that a call was under way, which may be billed.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: float | None = None, ambiguous: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.ambiguous = ambiguous
+
+    @property
+    def fatal(self) -> bool:
+        """Whether the endpoint wants to be left alone for longer than a row has."""
+        return self.retry_after is not None
 
 
 class BudgetExceeded(EngineError):
-    """The next attempt would cost more than the spec allows."""
+    """The next attempt could cost more than the spec allows, for this decision or for all of a run."""
+
+    def __init__(self, message: str, *, scope: Scope = "decision") -> None:
+        super().__init__(message)
+        self.scope: Scope = scope
+
+    @property
+    def fatal(self) -> bool:
+        """Whether the budget of the whole run is used up."""
+        return self.scope == "run"
 
 
 class InvalidDecision(DeciderError):
     """The engine answered, but no reply ever fitted the schema."""
+
+    retryable = True
 
 
 class Undecided(DeciderError):

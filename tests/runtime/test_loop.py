@@ -10,7 +10,6 @@ import threading
 import pytest
 
 from decider.runtime.loop import LoopThread
-from decider.runtime.retry import BASE, LONGEST, waits
 
 
 async def where() -> int:
@@ -93,9 +92,8 @@ def test_a_forked_child_starts_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert alive(parent)
 
 
-def test_waits_double_and_are_bounded() -> None:
-    drawn = [list(waits(20)) for _ in range(50)]
-    assert all(len(one) == 19 for one in drawn)
-    for n in range(19):
-        assert all(0.0 <= one[n] <= min(LONGEST, BASE * 2**n) for one in drawn)
-    assert list(waits(1)) == []
+def test_the_loop_calls_what_it_is_given() -> None:
+    loop, called = LoopThread(), threading.Event()
+    loop.call(called.set)
+    assert called.wait(30.0)
+    loop.close()

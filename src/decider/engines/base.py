@@ -21,6 +21,14 @@ class Engine(ABC):
     in_process: bool = True
     """False where `apredict` is native; sync callers then go through the Decider's loop thread."""
 
+    local: ClassVar[bool] = False
+    """Whether a model of one's own answers on this machine: its answers are made anew, and neither cached nor paid."""
+
+    @property
+    def place(self) -> str:
+        """Where it is asked: engines at one place are unavailable together. Empty where there is no such place."""
+        return ""
+
     @property
     @abstractmethod
     def model(self) -> str:
@@ -34,6 +42,11 @@ class Engine(ABC):
     def cost(self, usage: Usage) -> float | None:
         """The dollars that `usage` costs, or None where the price is unknown."""
         del usage
+        return None
+
+    def most(self, request: Request) -> Usage | None:
+        """The most tokens that one call for `request` can use, or None where nothing bounds the reply."""
+        del request
         return None
 
     @abstractmethod

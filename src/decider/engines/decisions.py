@@ -26,6 +26,9 @@ from decider.task import Task
 
 _WHAT = "answers to these questions"
 _NONE_FITS = f"The schema accepts none of its most probable answers, {MOST_TRIES} of which were tried at most."
+_LONGEST_ANSWER = 4000
+"""Tokens of an answer to one question, at most: the name and the share of each of 255 options."""
+
 _NO_SUCH_PATH = (404, 405, 501)
 _WORDS = {True: "yes", False: "no"}
 
@@ -65,6 +68,11 @@ class DecisionsEngine(RemoteEngine):
         """The dollars that `usage` costs; OpenAI charges nothing for what its decision endpoint writes."""
         free = self._asked.is_openai and self._asked.price is None
         return super().cost(replace(usage, output_tokens=0) if free else usage)
+
+    def most(self, request: Request) -> Usage | None:
+        """The bound on a call: an answer to a question is a few words."""
+        asked = self._asked_of(request.fields)
+        return self._most(self._body(self._dialects[0], request, asked), _LONGEST_ANSWER * len(asked.questions))
 
     def predict(self, request: Request) -> Reply:
         """Ask once; raises `InputError` where the input is more than the model takes in."""

@@ -8,7 +8,7 @@ from time import time
 from typing import Any
 
 import openai
-from httpx2 import ConnectTimeout, Headers, HTTPStatusError, Response
+from httpx2 import ConnectError, ConnectTimeout, Headers, HTTPStatusError, PoolTimeout, Response, UnsupportedProtocol
 
 from decider.engines.key import Key
 from decider.errors import EngineError, EngineRejected, EngineUnavailable
@@ -17,7 +17,9 @@ _QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing
 _PAYMENT = 402
 _FILTER = "content_filter"
 _NEVER = frozenset({501, 505})
-_AGAIN = frozenset({408, 409, 425, 429})
+_THROTTLED = 429
+_AGAIN = frozenset({408, 409, 425, _THROTTLED})
+_NEVER_SENT = (ConnectError, ConnectTimeout, PoolTimeout, UnsupportedProtocol)
 _EXCERPT = 80
 _LONGEST_SAID = 300
 _DEEPEST = 8
@@ -32,10 +34,11 @@ def fault_of(error: openai.OpenAIError, *, url: str, model: str, key: Key) -> En
     """Return the `EngineError` that an error of the openai client stands for, by its type and status alone."""
     match error:
         case openai.APITimeoutError() if not isinstance(error.__cause__, ConnectTimeout):
-            return EngineUnavailable(f"{url} did not answer in time")
+            return EngineUnavailable(f"{url} did not answer in time", ambiguous=True)
         case openai.APIConnectionError():
             # A refused connection and an unknown host arrive as time-outs of the connection, too.
-            return EngineUnavailable(f"{url} cannot be reached: {key.scrub(_cause(error))}")
+            said = f"{url} cannot be reached: {key.scrub(_cause(error))}"
+            return EngineUnavailable(said, ambiguous=not isinstance(error.__cause__, _NEVER_SENT))
         case openai.APIStatusError():
             return _status(error, url=url, model=model, key=key)
     return EngineUnavailable(f"{url} gave an answer that the client could not use: {key.scrub(str(error))}")
@@ -83,7 +86,7 @@ def quiet(error: BaseException, key: Key, outside: BaseException | None = None) 
 
 
 def _status(error: openai.APIStatusError, *, url: str, model: str, key: Key) -> EngineError:
-    status, said = error.status_code, _line(key.scrub(_said(error)))
+    status, said = error.status_code, line(key.scrub(_said(error)))
     if status == 400 and error.code == _FILTER:
         return EngineRejected(f"the content filter of {url} refused it: {said}", reason="request", filtered=True)
     if status == _PAYMENT or not _QUOTA.isdisjoint((str(error.code), str(error.type))):
@@ -93,7 +96,8 @@ def _status(error: openai.APIStatusError, *, url: str, model: str, key: Key) -> 
     if status == 404:
         return EngineRejected(f"{url} knows no model {model!r}, or the path is wrong (404): {said}", reason="model")
     if status in _AGAIN or (status >= 500 and status not in _NEVER):
-        return EngineUnavailable(f"{url} answered {status}: {said}", retry_after=_retry_after(error.response.headers))
+        wait, throttled = _retry_after(error.response.headers), status == _THROTTLED
+        return EngineUnavailable(f"{url} answered {status}: {said}", retry_after=wait, throttled=throttled)
     return EngineRejected(f"{url} refused the request ({status}): {said}", reason="request")
 
 
@@ -116,7 +120,7 @@ def _message(body: Any, depth: int = 0) -> str:
     return ""
 
 
-def _line(said: str) -> str:
+def line(said: str) -> str:
     """The beginning of what was said, on one line and without what would move a terminal's cursor."""
     shown = "".join(letter if letter.isprintable() else " " for letter in said[: _LONGEST_SAID * 10])
     return " ".join(shown.split())[:_LONGEST_SAID]

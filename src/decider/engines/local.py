@@ -26,6 +26,7 @@ class LocalEngine(Engine):
     """Answers the closed fields of a task from a model folder, the whole record jointly valid."""
 
     name: ClassVar[str] = "local"
+    local: ClassVar[bool] = True
 
     def __init__(self, *, task: Task[Any], path: Path) -> None:
         self._task = task

@@ -12,6 +12,9 @@ from decider.task import Task
 if TYPE_CHECKING:
     from decider.spec import Role
 
+LIMITS = ("max_completion_tokens", "max_tokens")
+"""The names of the parameter that limits an answer; the first is the one that reasoning models take."""
+
 _NONE_OF_THEM = MappingProxyType(
     {
         "chat": {
@@ -52,3 +55,9 @@ def mistakes(task: Task[Any], role: Role, engine: str) -> Iterator[SpecError]:
             yield task.mistake(f"{name} is no parameter", (*where, name), remedy=remedy)
         if name in extra:
             yield task.mistake(f"{name} is no parameter", (*where, "extra_body", name), remedy=remedy)
+
+
+def limits_answers(params: Mapping[str, Any]) -> bool:
+    """Whether parameters bound the length of an answer, and with it what a call can cost."""
+    extra = params.get("extra_body")
+    return any(name in params or (isinstance(extra, Mapping) and name in extra) for name in LIMITS)

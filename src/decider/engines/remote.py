@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from openai import AsyncOpenAI, OpenAI
+from pydantic_core import to_json
 
 from decider.decision import Usage
 from decider.engines.base import Engine
@@ -11,6 +15,9 @@ from decider.engines.limits import base_of
 from decider.errors import InputError
 from decider.runtime.prices import context_of, price_of
 from decider.spec import Asked, Role
+
+_AROUND = 1000
+"""Tokens that a server may add to what is sent: the marks around messages, and instructions of its own for tools."""
 
 
 def endpoint_of(asked: Asked, client: OpenAI | AsyncOpenAI | None) -> Endpoint:
@@ -32,7 +39,12 @@ class RemoteEngine(Engine):
         self._role = role
         self._asked = endpoint.asked
         self._price = price_of(self._asked)
-        self._most = context_of(self._asked)
+        self._context = context_of(self._asked)
+
+    @property
+    def place(self) -> str:
+        """The endpoint."""
+        return self._endpoint.url
 
     @property
     def model(self) -> str:
@@ -51,9 +63,15 @@ class RemoteEngine(Engine):
         """Close the async client of the running loop."""
         await self._endpoint.aclose()
 
+    def _most(self, body: Mapping[str, Any], output: int | None) -> Usage | None:
+        """The bound on a call: no token is less than a byte, and a server adds a few around each message."""
+        if output is None:
+            return None
+        return Usage(input_tokens=len(to_json(body)) + _AROUND, output_tokens=output)
+
     def _refuse(self, needed: int) -> None:
         """Raise `InputError` where so many tokens are more than the model takes in."""
-        if needed > self._most:
-            message = f"the input would need about {needed} tokens, and {self.model!r} takes {self._most} in"
+        if needed > self._context:
+            message = f"the input would need about {needed} tokens, and {self.model!r} takes {self._context} in"
             remedy = f"shorten it, or name a model that takes more ({self._role}.context says how many it takes)"
             raise InputError(f"{message}; {remedy}")

@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -28,6 +28,10 @@ class LoopThread:
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Start `work` on the loop; its future belongs to the caller's thread."""
         return asyncio.run_coroutine_threadsafe(work, self._running())
+
+    def call(self, work: Callable[[], object]) -> None:
+        """Have the loop call `work`, soon."""
+        self._running().call_soon_threadsafe(work)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` to its end; an interrupt of the waiting thread cancels it."""

@@ -7,10 +7,11 @@ from math import isclose
 from typing import TYPE_CHECKING, TypeAlias
 
 from decider.decision import Usage
-from decider.spec import Asked
 
 if TYPE_CHECKING:
     from genai_prices.types import PriceCalculation
+
+    from decider.spec import Asked
 
 Price: TypeAlias = Callable[[Usage], float]
 """Dollars for some usage of one model."""
