@@ -107,7 +107,7 @@ def run(case: Case) -> tuple[int, str]:
     """Decide once at an endpoint that does what `case` says: how often it was called, and what came of it."""
     with mock.patch.dict(os.environ, {"TABLE_KEY": KEY}), _endpoint(case) as (url, requests):
         prompt = {"model": "m-1", "base_url": url, "api_key_env": "TABLE_KEY", **case.prompt}
-        retry = {"deadline": "30s", **case.retry}
+        retry = {"deadline": "30s", "passes": 1, **case.retry}
         task = Task(Route, name="route", instructions="Decide.", prompt=prompt, retry=retry)
         with Decider(task) as decider:
             (decision,) = decider.decide_many([case.text]) if not _is_fatal(case) else (_raised(decider, case.text),)
@@ -123,7 +123,12 @@ def run(case: Case) -> tuple[int, str]:
 
 def _is_fatal(case: Case) -> bool:
     """Whether it would end a batch, which raises then."""
-    return any(answer.status in (401, 402, 403, 404) or "quota" in str(answer.body) for answer in case.answers)
+    return any(
+        answer.status in (401, 402, 403, 404)
+        or "quota" in str(answer.body)
+        or answer.headers.get("retry-after") == "600"
+        for answer in case.answers
+    )
 
 
 def _raised(decider: Decider[Any], text: str) -> DeciderError:

@@ -1,44 +1,51 @@
-"""`Decider`: what callers hold; the two drivers that wait for a decision, and batches of decisions."""
+"""`Decider`: what callers hold: one decision, many of them, and what is said of them afterwards."""
 
 from __future__ import annotations
 
+import hashlib
 import threading
-import time
-from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
+import weakref
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel
+from pydantic_core import to_json
 
-from decider.decision import Decision, Reply
+from decider.decision import Decision
+from decider.driver import Driver
 from decider.engines.base import Engine
-from decider.errors import DeadlineExceeded, DeciderError, EngineRejected
-from decider.pipeline import Ask, Course, Plan, Sleep, Together, Waiting
-from decider.plan import build, given, not_yet, steps_of
+from decider.errors import DeciderError
+from decider.pipeline import Around, Course, Plan, Shortcut, Waiting
+from decider.pipeline.around import Choice, surround
+from decider.plan import build, check_budget, given, not_yet, steps_of
+from decider.runtime.budget import Spend
 from decider.task import Task
 
 if TYPE_CHECKING:
-    import asyncio
-
     from openai import AsyncOpenAI, OpenAI
 
-    from decider.runtime.loop import LoopThread
+    from decider.many import Batch
+    from decider.runtime.cache import Cache
+    from decider.runtime.log import Log
+    from decider.runtime.log.forget import Forgotten
+    from decider.runtime.log.history import History
 
 S = TypeVar("S", bound=BaseModel)
-R = TypeVar("R")
 OnError = Literal["yield", "raise"]
-
-_AHEAD = 4
-"""Rows begun for each that may be asked at once, so that one slow row does not hold up the order for all."""
 
 
 class Decider(Generic[S]):
     """Decides a task, by whatever its mode says, and always in the same way for the caller.
 
     A Decider is safe for threads, forks and several event loops, and is a context manager in both colours. `client` is
-    a ready `OpenAI` or `AsyncOpenAI`; `engine` answers everything in place of what the mode would choose.
+    a ready `OpenAI` or `AsyncOpenAI`; `engine` answers everything in place of what the mode would choose. `cache` and
+    `log` are those of the spec; another `Cache` or `Log` takes their place, False does without, and the cache may be
+    `"refresh"`: answers are not taken from it, and kept there anew. `telemetry` tells OpenTelemetry of every decision
+    and every call, without their texts: True and False say so, None is True where the application has loaded it.
     """
 
     def __init__(
@@ -48,6 +55,9 @@ class Decider(Generic[S]):
         mode: str | None = None,
         engine: Engine | None = None,
         client: OpenAI | AsyncOpenAI | None = None,
+        cache: Choice[Cache] | Literal["refresh"] = None,
+        log: Choice[Log] = None,
+        telemetry: bool | None = None,
     ) -> None:
         self.task = task
         self.mode = mode or task.spec.mode
@@ -56,10 +66,14 @@ class Decider(Generic[S]):
         self._lock = threading.RLock()
         self._engines: dict[tuple[str, str], Engine] = {}
         self._plans: dict[str, Plan] = {}
-        self._loop: LoopThread | None = None
+        self._shortcuts: dict[str, Shortcut[S] | None] = {}
+        self._driver = Driver()
+        self._batches: weakref.WeakSet[Batch[S]] = weakref.WeakSet()
+        self._halted = False
         problems = not_yet(task)
         if problems:
             raise problems[0].with_also(tuple(problems[1:]))
+        self._around, self.log = surround(task, cache=cache, log=log, telemetry=telemetry)
 
     @classmethod
     def load(
@@ -72,10 +86,23 @@ class Decider(Generic[S]):
         allow_code: bool = True,
         engine: Engine | None = None,
         client: OpenAI | AsyncOpenAI | None = None,
+        cache: Choice[Cache] | Literal["refresh"] = None,
+        log: Choice[Log] = None,
+        telemetry: bool | None = None,
     ) -> Decider[S]:
         """Load a spec and return its Decider; arguments as for `Task.load` and `Decider`."""
         task = Task.load(path, output=output, set=set, allow_code=allow_code)
-        return cls(task, mode=mode, engine=engine, client=client)
+        return cls(task, mode=mode, engine=engine, client=client, cache=cache, log=log, telemetry=telemetry)
+
+    @property
+    def around(self) -> Around:
+        """What surrounds each decision: cache, budgets, gates, redaction."""
+        return self._around
+
+    @property
+    def cache(self) -> Cache | None:
+        """Where answers of endpoints are kept, or None."""
+        return self._around.cache
 
     def decide(
         self,
@@ -89,7 +116,8 @@ class Decider(Generic[S]):
 
         Raises a `DeciderError` where no decision was reached. A refusal is a decision without an output.
         """
-        return _or_raise(self._drive(self._steps(x, mode, id, meta)))
+        found = self._found(x, mode, id, meta)
+        return found or _or_raise(self._driver.run(self._course(x, self._around, mode, id, meta)))
 
     async def adecide(
         self,
@@ -100,22 +128,23 @@ class Decider(Generic[S]):
         meta: Mapping[str, Any] | None = None,
     ) -> Decision[S]:
         """Decide one input without blocking the event loop; otherwise as `decide`."""
-        return _or_raise(await self._adrive(self._steps(x, mode, id, meta)))
+        found = self._found(x, mode, id, meta)
+        return found or _or_raise(await self._driver.arun(self._course(x, self._around, mode, id, meta)))
 
     def decide_many(
         self, rows: Iterable[Any], *, concurrency: int = 16, on_error: OnError = "yield", mode: str | None = None
     ) -> Iterator[Decision[S]]:
         """Decide rows as they are taken, in their order, one Decision per row, with `row_id` counting from 1.
 
-        A row that fails is a decision with the status "failed", or is raised with `on_error="raise"`. What no other
-        row would survive is raised in any case: a refused key, a used-up quota, an unknown model.
+        A row that fails is a decision with the status "failed", or is raised with `on_error="raise"`; what failed for
+        now is tried `retry.passes` times. Fewer than `concurrency` calls are under way while the endpoint has too many.
+        What no other row would survive is raised in any case: a refused key, a used-up quota or budget, an unknown
+        model, a log that cannot be written.
         """
         _check_many(concurrency, on_error)
-        plan = self._plan(mode)
-        if all(engine.in_process for _, engine in plan):
-            courses = (self._steps(x, mode, str(n)) for n, x in enumerate(rows, 1))
-            return (_settle(self._drive(course), on_error) for course in courses)
-        return self._many_on_loop(rows, concurrency, on_error, mode)
+        around = replace(self._around, patient=True, passes=self.task.spec.retry.passes)
+        courses = (self._found(x, mode, str(n)) or self._course(x, around, mode, str(n)) for n, x in enumerate(rows, 1))
+        return (_settle(decision, on_error) for decision in self._decided(courses, concurrency, mode, ordered=True))
 
     async def adecide_many(
         self,
@@ -126,24 +155,84 @@ class Decider(Generic[S]):
         mode: str | None = None,
     ) -> AsyncIterator[Decision[S]]:
         """Decide rows in the running loop; otherwise as `decide_many`."""
-        import asyncio
+        from decider.many import in_order  # asyncio is slow to import
 
         _check_many(concurrency, on_error)
-        slots = asyncio.Semaphore(concurrency)
-        begun: deque[asyncio.Task[Decision[S]]] = deque()
-        count = 0
-        try:
-            async for x in _any_rows(rows):
-                count += 1
-                waiting = self._steps(x, mode, str(count))
-                begun.append(asyncio.create_task(self._adrive(waiting, slots)))
-                if len(begun) >= concurrency * _AHEAD:
-                    yield _settle(await begun.popleft(), on_error)
-            while begun:
-                yield _settle(await begun.popleft(), on_error)
-        finally:
-            for task in begun:
-                task.cancel()
+        around = replace(self._around, patient=True, passes=self.task.spec.retry.passes)
+
+        def begin(n: int, x: Any) -> Decision[S] | Waiting[S]:
+            return self._found(x, mode, str(n)) or self._course(x, around, mode, str(n))
+
+        async for decision in in_order(self._driver, rows, begin, concurrency):
+            yield _settle(decision, on_error)
+
+    def each(
+        self,
+        rows: Iterable[tuple[str, Any]],
+        *,
+        record: Callable[[Decision[S]], None],
+        concurrency: int = 16,
+        mode: str | None = None,
+        spent: Spend | None = None,
+    ) -> Iterator[Decision[S]]:
+        """Decide rows, each an id and an input, and yield the decisions as they end: what a run of a file is made of.
+
+        An input that is an error fails with it. `record` takes every decision as soon as it is there, in place of the
+        log, but for those whose error ends the batch; what it raises ends the batch, too.
+        `spent` is what the run has taken from its budget before. An error that no other row would survive is raised
+        once the calls under way have ended. `halt` ends the batch in the same way, and raises nothing.
+        """
+        _check_many(concurrency, "yield")
+        self._halted = False
+        if spent is not None and self._around.run is not None:
+            self._around.run.settle(Spend(), spent)
+        around = replace(self._around, patient=True, record=lambda one: None if one.fatal else record(one))
+        courses = (
+            self._found(x, mode, row_id, record=record) or self._course(x, around, mode, row_id) for row_id, x in rows
+        )
+        fatal: DeciderError | None = None
+        for decision in self._decided(courses, concurrency, mode, ordered=False):
+            if fatal is None and decision.fatal:
+                fatal = decision.error
+                self.halt()
+            yield decision
+        if fatal is not None:
+            raise fatal
+
+    def correct(self, id: str, fields: Mapping[str, Any], *, by: str | None = None, note: str | None = None) -> History:
+        """Say that a logged decision should have had other values, by path, and return what holds from now on.
+
+        Raises `DataError` for an unknown id or path, and for values with which the whole would not fit the schema.
+        """
+        return self._book().correct(id, fields, task=self.task, by=by, note=note)
+
+    def confirm(self, id: str, *, by: str | None = None, note: str | None = None) -> History:
+        """Say that a logged decision is right."""
+        return self._book().confirm(id, task=self.task, by=by, note=note)
+
+    def outcome(self, id: str, name: str, value: Any) -> History:
+        """Say what became of a logged decision, such as `("refunded", True)`."""
+        return self._book().outcome(id, name, value)
+
+    def forget(self, id: str) -> Forgotten:
+        """Overwrite the text of a logged decision, and of all with the same input, in log, runs and cache.
+
+        What is returned says what that reached, and what it cannot reach.
+        """
+        return self._book().forget(id, task=self.task, cache=self.cache)
+
+    def halt(self) -> None:
+        """Let `each` begin no further row; calls that are under way end, and are recorded."""
+        self._halted = True
+        for batch in list(self._batches):
+            batch.halt()
+
+    def identity(self, mode: str | None = None) -> str:
+        """Return the sha256 of what the answers of a mode depend on beside the input: task, words, engines."""
+        redactor = self._around.redactor
+        parts = [self.task.prompt_fingerprint, mode or self.mode, None if redactor is None else redactor.identity]
+        steps = [[step.role, engine.identity, step.paths, step.samples] for step, engine in self.plan(mode)]
+        return hashlib.sha256(to_json([*parts, steps])).hexdigest()
 
     @contextmanager
     def override(self, *, engine: Engine) -> Iterator[None]:
@@ -151,20 +240,23 @@ class Decider(Generic[S]):
         with self._lock:
             before, self._given = self._given, engine
             plans, self._plans = self._plans, {}
+            shortcuts, self._shortcuts = self._shortcuts, {}
         try:
             yield
         finally:
             with self._lock:
-                self._given, self._plans = before, plans
+                self._given, self._plans, self._shortcuts = before, plans, shortcuts
 
     def close(self) -> None:
-        """Let go of connections and of the loop thread; a later call opens them again."""
+        """Let go of connections, files and the loop thread; a later call opens them again."""
         with self._lock:
-            engines, loop = list(self._engines.values()), self._loop
+            engines = list(self._engines.values())
         for engine in engines:
             engine.close()
-        if loop is not None:
-            loop.close()
+        self._driver.close()
+        for store in (self.cache, self.log):
+            if store is not None:
+                store.close()
 
     async def aclose(self) -> None:
         """Let go of the running loop's connections, and of all that `close` does."""
@@ -186,95 +278,55 @@ class Decider(Generic[S]):
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    def _steps(
-        self, x: Any, mode: str | None, row_id: str | None = None, meta: Mapping[str, Any] | None = None
-    ) -> Waiting[S]:
-        course = Course(self.task, self._plan(mode), mode=mode or self.mode, row_id=row_id, meta=meta)
-        return course.run(x)
+    def _book(self) -> Log:
+        from decider.runtime.log.log import Log  # what is not asked for is not loaded
 
-    def _drive(self, waiting: Generator[Any, Any, R]) -> R:
-        """Perform what a decision waits for, blocking."""
-        act: Callable[[Any], Any] = waiting.send
-        argument: Any = None
-        try:
-            while True:
-                wanted = act(argument)
-                if isinstance(wanted, Sleep):
-                    time.sleep(wanted.seconds)
-                    act, argument = waiting.send, None
-                    continue
-                try:
-                    act, argument = waiting.send, self._wait(wanted)
-                except DeciderError as error:
-                    act, argument = waiting.throw, error
-        except StopIteration as done:
-            result: R = done.value
-            return result
+        return self.log or Log.of(self.task)
 
-    async def _adrive(self, waiting: Generator[Any, Any, R], slots: asyncio.Semaphore | None = None) -> R:
-        """Perform what a decision waits for, in the running loop; a slot is held while an engine is asked."""
-        import asyncio
-
-        act: Callable[[Any], Any] = waiting.send
-        argument: Any = None
-        try:
-            while True:
-                wanted = act(argument)
-                if isinstance(wanted, Sleep):
-                    await asyncio.sleep(wanted.seconds)
-                    act, argument = waiting.send, None
-                    continue
-                try:
-                    act, argument = waiting.send, await self._await(wanted, slots)
-                except DeciderError as error:
-                    act, argument = waiting.throw, error
-        except StopIteration as done:
-            result: R = done.value
-            return result
-
-    def _wait(self, wanted: Ask | Together) -> Any:
-        if not wanted.engine.in_process:
-            return self._loop_thread().run(self._await(wanted, None))
-        if isinstance(wanted, Together):
-            return [self._drive(course) for course in wanted.courses]
-        return wanted.engine.predict(wanted.request)
-
-    async def _await(self, wanted: Ask | Together, slots: asyncio.Semaphore | None) -> Any:
-        if isinstance(wanted, Together):
-            return await self._gathered(wanted, slots)
-        return await _within_slot(wanted, slots)
-
-    async def _gathered(self, wanted: Together, slots: asyncio.Semaphore | None) -> list[Any]:
-        """All courses side by side; the first that fails ends the others."""
-        import asyncio
-
-        tasks = [asyncio.ensure_future(self._adrive(course, slots)) for course in wanted.courses]
-        try:
-            return await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-
-    def _many_on_loop(
-        self, rows: Iterable[Any], concurrency: int, on_error: OnError, mode: str | None
+    def _decided(
+        self, courses: Iterable[Decision[S] | Waiting[S]], concurrency: int, mode: str | None, *, ordered: bool
     ) -> Iterator[Decision[S]]:
-        import asyncio
+        """Decide side by side what asks an endpoint, and in this thread what does not; some are decided already."""
+        if all(engine.in_process for _, engine in self.plan(mode)):
+            begun = takewhile(lambda _: not self._halted, courses)
+            return (one if isinstance(one, Decision) else self._driver.run(one) for one in begun)
+        from decider.many import Batch  # asyncio is slow to import, and local decisions need none
 
-        loop, slots = self._loop_thread(), asyncio.Semaphore(concurrency)
-        begun: deque[Any] = deque()
+        batch = Batch[S](self._driver, concurrency)
+        self._batches.add(batch)
+        return batch.ordered(courses) if ordered else batch.unordered(courses)
+
+    def _found(
+        self,
+        x: Any,
+        mode: str | None,
+        row_id: str | None = None,
+        meta: Mapping[str, Any] | None = None,
+        record: Callable[[Decision[S]], None] | None = None,
+    ) -> Decision[S] | None:
+        """The decision whose answer is in the cache, where there is a short way to it."""
+        if self._around.cache is None:
+            return None
+        name = mode or self.mode
         try:
-            for n, x in enumerate(rows, 1):
-                begun.append(loop.submit(self._adrive(self._steps(x, mode, str(n)), slots)))
-                if len(begun) >= concurrency * _AHEAD:
-                    yield _settle(begun.popleft().result(), on_error)
-            while begun:
-                yield _settle(begun.popleft().result(), on_error)
-        finally:
-            for future in begun:
-                future.cancel()
+            shortcut = self._shortcuts[name]
+        except KeyError:
+            shortcut = self._shortcuts[name] = Shortcut.of(self.task, self.plan(name), self._around, name)
+        return None if shortcut is None else shortcut.find(x, row_id=row_id, meta=meta, record=record)
 
-    def _plan(self, mode: str | None) -> Plan:
-        """The steps of a mode with their engines, made once."""
+    def _course(
+        self,
+        x: Any,
+        around: Around,
+        mode: str | None,
+        row_id: str | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> Waiting[S]:
+        plan = self.plan(mode)
+        return Course(self.task, plan, around, mode=mode or self.mode, row_id=row_id, meta=meta).run(x)
+
+    def plan(self, mode: str | None = None) -> Plan:
+        """Return the steps of a mode with their engines, which are made once."""
         name = mode or self.mode
         plan = self._plans.get(name)
         if plan is None:
@@ -284,52 +336,13 @@ class Decider(Generic[S]):
 
     def _made(self, mode: str) -> Plan:
         if self._given is not None:
+            check_budget(self.task, self._given)
             return ((given(self.task, self._given), self._given),)
         steps = steps_of(self.task, mode)
         for step in steps:
             if (step.role, step.engine) not in self._engines:
                 self._engines[step.role, step.engine] = build(self.task, step, self._client)
         return tuple((step, self._engines[step.role, step.engine]) for step in steps)
-
-    def _loop_thread(self) -> LoopThread:
-        from decider.runtime.loop import LoopThread  # asyncio is slow to import, and local decisions need none
-
-        with self._lock:
-            if self._loop is None:
-                self._loop = LoopThread()
-            return self._loop
-
-
-async def _asked(ask: Ask) -> Reply:
-    """Ask asynchronously, and no longer than the request allows: a dripping response ends here too."""
-    import asyncio
-
-    try:
-        async with asyncio.timeout(ask.timeout):
-            return await ask.engine.apredict(ask.request)
-    except TimeoutError as error:
-        message = f"{ask.engine.name} {ask.engine.model!r} did not answer before the deadline"
-        raise DeadlineExceeded(message) from error
-
-
-async def _within_slot(ask: Ask, slots: asyncio.Semaphore | None) -> Reply:
-    if ask.engine.in_process:
-        return ask.engine.predict(ask.request)
-    if slots is None:
-        return await _asked(ask)
-    begun = time.perf_counter()
-    async with slots:
-        ask.queued = time.perf_counter() - begun
-        return await _asked(ask)
-
-
-async def _any_rows(rows: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
-    if isinstance(rows, AsyncIterable):
-        async for row in rows:
-            yield row
-    else:
-        for row in rows:
-            yield row
 
 
 def _check_many(concurrency: int, on_error: str) -> None:
@@ -340,8 +353,7 @@ def _check_many(concurrency: int, on_error: str) -> None:
 
 
 def _settle(decision: Decision[S], on_error: OnError) -> Decision[S]:
-    fatal = isinstance(decision.error, EngineRejected) and decision.error.reason != "request"
-    return _or_raise(decision) if fatal or on_error == "raise" else decision
+    return _or_raise(decision) if on_error == "raise" or decision.fatal else decision
 
 
 def _or_raise(decision: Decision[S]) -> Decision[S]:

@@ -80,6 +80,20 @@ class Draft(Generic[S]):
         self._values.update(values)
         self._replies.update(dict.fromkeys(values, (step, reply)))
 
+    def reread(self, reply: Reply, fields: Sequence[Field], step: int, *, whole: bool) -> bool:
+        """Take a reply that was kept, where it fits: the `whole` record, or what is there of it."""
+        part = self.fork()
+        try:
+            part.read(reply, fields, step)
+            if whole:
+                part.output()
+            else:
+                part.check(fields)
+        except Misfit:
+            return False
+        self._values, self._replies, self._output = part._values, part._replies, part._output
+        return True
+
     def keep(self, reply: Reply, fields: Sequence[Field], step: int) -> None:
         """Take what a reply says of `fields` beside its refusals; nothing where that does not fit."""
         part = self.fork()
@@ -105,14 +119,23 @@ class Draft(Generic[S]):
                 raise self._misfit(error.errors(include_url=False)) from error
         return self._output
 
-    def decisions(self, output: S) -> dict[str, FieldDecision]:
+    def decisions(self, output: S) -> Mapping[str, FieldDecision]:
         """Return each field of a validated output with its probability and where it came from."""
         if self._task.as_said:
             return self.partial()
         values = output.model_dump(mode="json", by_alias=False)
         return {
-            field.path: self._decision(field, _ordered(field, pick(values, field.path))) for field in self._task.fields
+            field.path: self._decision(field, ordered(field, pick(values, field.path))) for field in self._task.fields
         }
+
+    def confidence(self, fields: Mapping[str, FieldDecision]) -> float | None:
+        """The probability that every field is right, were they independent; None where one has no probability."""
+        product = 1.0
+        for one in fields.values():
+            if one.probability is None:
+                return None
+            product *= one.probability
+        return product
 
     def partial(self) -> dict[str, FieldDecision]:
         """Return the fields that have been read so far, of a record that will not be whole."""
@@ -205,7 +228,7 @@ def _leaves(said: dict[str, Any], fields: Sequence[Field]) -> list[tuple[str, An
     found = []
     for field in fields:
         try:
-            found.append((field.path, _ordered(field, _exact(field, pick(said, field.path)))))
+            found.append((field.path, ordered(field, _exact(field, pick(said, field.path)))))
         except KeyError as error:
             raise Misfit(f"The field {field.path!r} is missing.") from error
     asked = {field.path for field in fields}
@@ -248,8 +271,8 @@ def _unasked(said: Mapping[str, Any], asked: set[str], prefix: str = "") -> Iter
             yield from _unasked(value, asked, f"{path}.") if value and isinstance(value, Mapping) else (path,)
 
 
-def _ordered(field: Field, value: Any) -> Any:
-    """Tags are a set: each once, in the order of the schema. Anything else, and wrong tags, stay as they are."""
+def ordered(field: Field, value: Any) -> Any:
+    """Return a value as it is told: tags are a set, each once, in the order of the schema; all else stays as it is."""
     if field.kind != "tags" or not isinstance(value, list):
         return value
     try:

@@ -11,16 +11,18 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+from decider.decision import Usage
 from decider.engines import parameters
 from decider.engines.base import Engine
 from decider.engines.lifecycle import warning_of
 from decider.engines.limits import dialects_of
 from decider.errors import SpecError
+from decider.runtime.prices import price_of
 from decider.schema import Field
 from decider.task import Task
 
 if TYPE_CHECKING:
-    from decider.spec import Asked, Messages, Role, Spec
+    from decider.spec import Asked, Limits, Messages, Role, Spec
 
 logger = logging.getLogger("decider")
 
@@ -33,11 +35,6 @@ _NOT_YET: tuple[tuple[Key, Callable[[Spec], bool]], ...] = (
     (("mode",), lambda spec: spec.mode == "cascade"),
     (("accept",), lambda spec: spec.accept is not None),
     (("cascade",), lambda spec: spec.cascade is not None),
-    (("retry", "passes"), lambda spec: "passes" in spec.retry.model_fields_set),
-    (("budget",), lambda spec: spec.budget is not None),
-    (("cache",), lambda spec: spec.cache is not None),
-    (("log",), lambda spec: spec.log is not None),
-    (("redact",), lambda spec: spec.redact is not None),
 )
 """What the grammar knows and no part does yet; nothing is ever accepted and ignored."""
 
@@ -98,7 +95,7 @@ def obstacles(task: Task[Any], mode: str) -> list[SpecError]:
         if step.engine == "local":
             found += _trained(task)
         else:
-            found += _asked(task, step)
+            found += [*_asked(task, step), *_unbounded(task, step)]
     return list({str(one): one for one in found}.values())  # two steps may lack the same
 
 
@@ -161,6 +158,42 @@ def build(task: Task[Any], step: Step, client: Any = None) -> Engine:
     from decider.engines.chat import ChatEngine  # importing openai takes over a second
 
     return ChatEngine(task=task, role=step.role, client=client)
+
+
+def check_budget(task: Task[Any], engine: Engine) -> None:
+    """Raise `SpecError` where the budget of a task cannot be kept with a caller's own engine."""
+    bounded = type(engine).most is not Engine.most
+    for key, limits in _budgets(task):
+        if limits.usd is not None and engine.cost(Usage(input_tokens=1)) is None:
+            remedy = f"{type(engine).__name__}.cost has to tell; or limit calls"
+            raise task.mistake("the price of the engine is not known", (*key, "usd"), remedy=remedy)
+        for name in ("usd", "tokens"):
+            if getattr(limits, name) is not None and not bounded:
+                remedy = f"{type(engine).__name__}.most has to tell the most that a call can use; or limit calls"
+                raise task.mistake("nothing bounds what a call can use", (*key, name), remedy=remedy)
+
+
+def _budgets(task: Task[Any]) -> Iterator[tuple[Key, Limits]]:
+    budget = task.spec.budget
+    for scope in ("decision", "run"):
+        limits = None if budget is None else getattr(budget, scope)
+        if limits is not None:
+            yield ("budget", scope), limits
+
+
+def _unbounded(task: Task[Any], step: Step) -> Iterator[SpecError]:
+    """What keeps a budget from being a promise: a price that nobody knows, an answer of any length."""
+    asked = task.spec.asked(step.role)
+    for key, limits in _budgets(task):
+        if limits.usd is not None and price_of(asked) is None:
+            remedy = f"write {step.role}.price: {{input: …, output: …}}, in dollars for a million tokens"
+            yield task.mistake(f"the price of {asked.model!r} is not known", (*key, "usd"), remedy=remedy)
+        for name in ("usd", "tokens"):
+            limit = getattr(limits, name)
+            if limit is not None and step.engine == "chat" and not parameters.limits_answers(asked.params):
+                parameter = parameters.LIMITS[0] if asked.is_openai else parameters.LIMITS[1]
+                remedy = f"limit answers, with {step.role}.params: {{{parameter}: 500}}"
+                yield task.mistake("nothing bounds what an answer costs", (*key, name), remedy=remedy)
 
 
 def given(task: Task[Any], engine: Engine) -> Step:

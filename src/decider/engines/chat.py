@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import copy
 from typing import Any, ClassVar
 
 from httpx2 import Response
@@ -10,10 +11,12 @@ from openai import AsyncOpenAI, OpenAI
 from pydantic_core import to_json
 
 from decider import prompt
-from decider.decision import Distribution, Reply, Request
+from decider.decision import Distribution, Reply, Request, Usage
+from decider.engines.batches import SHARE
 from decider.engines.completion import PATH, Completion, read
+from decider.engines.endpoint import Endpoint
 from decider.engines.logprobs import distributions
-from decider.engines.parameters import parameters_of
+from decider.engines.parameters import LIMITS, parameters_of
 from decider.engines.remote import RemoteEngine, endpoint_of
 from decider.errors import EngineRejected
 from decider.schema import Field, nest, strict_schema
@@ -21,8 +24,6 @@ from decider.spec import Role
 from decider.task import Task
 
 _BLOCK = re.compile(r"```(?:json)?[ \t]*\r?\n(.*?)\n?[ \t]*```(?=[ \t]*(?:\r?\n|$))", re.DOTALL | re.IGNORECASE)
-_LIMITS = ("max_completion_tokens", "max_tokens")
-"""The names of the parameter that limits an answer; the first is the one that reasoning models take."""
 
 
 class ChatEngine(RemoteEngine):
@@ -48,21 +49,45 @@ class ChatEngine(RemoteEngine):
         asked = self._asked
         return to_json([self.name, self._endpoint.url, self.model, asked.structure, asked.params]).decode()
 
+    def most(self, request: Request) -> Usage | None:
+        """The bound on a call, by the limit that `params` set for an answer; None where they set none."""
+        body = self.body(request)
+        return self._most(body, next((int(body[name]) for name in LIMITS if name in body), None))
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The way to where it is asked."""
+        return self._endpoint
+
+    def batched(self) -> ChatEngine:
+        """Return the same engine at the price of a batch."""
+        other, price = copy(self), self._price
+        other._price = None if price is None else lambda usage: price(usage) * SHARE
+        return other
+
     def predict(self, request: Request) -> Reply:
         """Ask once; raises `InputError` where the input is more than the model takes in."""
         try:
-            return self._reply(self._endpoint.post(PATH, self._body(request)), request)
+            return self._reply(self._endpoint.post(PATH, self.body(request)), request)
         except EngineRejected as error:
             return filtered(error)
 
     async def apredict(self, request: Request) -> Reply:
         """Ask once, without blocking the loop; otherwise as `predict`."""
         try:
-            return self._reply(await self._endpoint.apost(PATH, self._body(request)), request)
+            return self._reply(await self._endpoint.apost(PATH, self.body(request)), request)
         except EngineRejected as error:
             return filtered(error)
 
-    def _body(self, request: Request) -> dict[str, Any]:
+    def answered(self, status: int, body: Any, request: Request) -> Reply:
+        """Return the reply that came in a batch, or raise its error, as if it had come by itself."""
+        try:
+            return self._reply(self._endpoint.received(status, body), request)
+        except EngineRejected as error:
+            return filtered(error)
+
+    def body(self, request: Request) -> dict[str, Any]:
+        """What is sent for a request; raises `InputError` where the input is more than the model takes in."""
         frame = self._frames.get(request.fields)
         if frame is None:
             frame = self._frames[request.fields] = self._frame(request.fields)
@@ -72,7 +97,7 @@ class ChatEngine(RemoteEngine):
     def _messages(self, request: Request) -> list[prompt.Message]:
         messages = prompt.render(self._task, request, self._role)
         # No text has more tokens than letters, as they are estimated: counting letters is cheap.
-        if sum(len(message["content"]) for message in messages) > self._most:
+        if sum(len(message["content"]) for message in messages) > self._context:
             self._refuse(prompt.tokens(*(message["content"] for message in messages)))
         return messages
 
@@ -89,8 +114,8 @@ class ChatEngine(RemoteEngine):
 
     def _roomier(self, body: dict[str, Any], room: int) -> dict[str, Any]:
         """The body with room for a longer answer, under the name of the limit that it has, or that is usual there."""
-        usual = _LIMITS[0] if self._asked.is_openai else _LIMITS[1]
-        name = next((name for name in _LIMITS if name in body), usual)
+        usual = LIMITS[0] if self._asked.is_openai else LIMITS[1]
+        name = next((name for name in LIMITS if name in body), usual)
         limit = body.get(name)
         return {**body, name: max(room, 2 * limit) if isinstance(limit, int) else room}
 

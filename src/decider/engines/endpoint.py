@@ -12,14 +12,15 @@ import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import openai
-from httpx2 import Response
+from httpx2 import Request, Response, TransportError
 from openai import AsyncOpenAI, OpenAI
+from pydantic_core import to_json
 
-from decider.engines.faults import client_error, fault_of, quiet, unreadable
+from decider.engines.faults import client_error, fault_of, line, quiet, unreadable
 from decider.engines.key import Key
 from decider.errors import EngineUnavailable
 from decider.spec import Asked
@@ -59,11 +60,49 @@ class Endpoint:
         with self._faults():
             return client.post(path, body=body, cast_to=Response, options=_ONCE)
 
-    def get(self, path: str) -> Response:
-        """Ask once for what the endpoint tells of itself."""
+    def get(self, path: str, **query: str | int) -> Response:
+        """Ask once for what the endpoint tells of itself, or keeps."""
+        client, options = self._client(), _ONCE | {"params": query}
+        with self._faults():
+            return client.get(path, cast_to=Response, options=options)
+
+    def delete(self, path: str) -> Response:
+        """Ask once to forget what it keeps at `path`."""
         client = self._client()
         with self._faults():
-            return client.get(path, cast_to=Response, options=_ONCE)
+            return client.delete(path, cast_to=Response, options=_ONCE)
+
+    def upload(self, path: str, name: str, content: IO[bytes], **fields: str) -> Response:
+        """Send a file once, as it is read, under a name and with the fields of a form."""
+        client, file = self._client(), (name, content, "application/jsonl")
+        form = _ONCE | {"headers": {"Content-Type": "multipart/form-data"}}
+        with self._faults():
+            return client.post(path, body=fields, files={"file": file}, cast_to=Response, options=form)
+
+    def download(self, file_id: str, to: IO[bytes]) -> None:
+        """Write the content of a file, as it comes, into another."""
+        client = self._client()
+        if client is self._given:
+            client = client.with_options(max_retries=0)
+        with self._faults(), client.files.with_streaming_response.content(file_id) as response:
+            try:
+                to.writelines(response.iter_bytes())
+            except TransportError as error:
+                raise openai.APIConnectionError(request=error.request) from error
+
+    def received(self, status: int, body: Any) -> Response:
+        """Return what came in another way as if it had come by itself; raises what a bad status stands for."""
+        content, kind = to_json(body), {"content-type": "application/json"}
+        response = Response(status, content=content, headers=kind, request=Request("POST", self.url))
+        if response.is_success:
+            return response
+        said = body.get("error", body) if isinstance(body, Mapping) else body
+        with self._faults():
+            raise openai.APIStatusError(str(status), response=response, body=said)
+
+    def shown(self, said: str) -> str:
+        """Return what the endpoint said in a form that may be shown: on one line, and without the key."""
+        return line(self._key.scrub(said))
 
     async def apost(self, path: str, body: Mapping[str, Any]) -> Response:
         """Send once, through the client of the running loop; a ready sync client runs in a thread."""

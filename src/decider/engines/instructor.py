@@ -53,7 +53,7 @@ class InstructorEngine(ChatEngine):
         schema = self._schemas.get(request.fields)
         if schema is None:
             schema = self._schemas[request.fields] = _schema(request.fields)
-        ours = {"extra_body": self._body(request), "max_retries": 0}
+        ours = {"extra_body": self.body(request), "max_retries": 0}
         return {"model": self.model, "messages": [], "response_model": schema, **ours}
 
     def _held_to(self, fields: tuple[Field, ...]) -> dict[str, Any]:

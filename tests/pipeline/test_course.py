@@ -13,7 +13,7 @@ from pydantic import BaseModel, field_validator, model_validator
 from decider.decider import Decider
 from decider.decision import Decision, Reply, Request, Usage
 from decider.errors import DeciderError, EngineRejected, EngineUnavailable, InputError, InvalidDecision
-from decider.pipeline import Ask, Course, Sleep, Together
+from decider.pipeline import Around, Ask, Course, Sleep, Together
 from decider.plan import Step
 from decider.prompt import render
 from decider.task import Task
@@ -265,7 +265,7 @@ def two_steps(first: FakeEngine, second: FakeEngine, output: type[BaseModel] = R
         (Step(role="finetuned", engine="local", fields=closed), first),
         (Step(role="prompt", engine="chat", fields=rest, **{"widens": True, "reask": 1, **how}), second),
     )
-    decision: Decision[Any] = drive(Course(task, plan, mode="finetuned").run("charged twice"))
+    decision: Decision[Any] = drive(Course(task, plan, Around(), mode="finetuned").run("charged twice"))
     return decision
 
 
@@ -472,6 +472,6 @@ def test_samples_of_a_first_step_are_only_held_to_its_own_fields() -> None:
         (Step(role="finetuned", engine="chat", fields=closed, samples=3), first),
         (Step(role="prompt", engine="chat", fields=rest, widens=True), second),
     )
-    decision: Decision[Any] = drive(Course(task, plan, mode="prompt").run("charged twice"))
+    decision: Decision[Any] = drive(Course(task, plan, Around(), mode="prompt").run("charged twice"))
     assert decision.output == Reasoned(team="login", urgent=True, why="paid")
     assert decision.fields["team"].probability == pytest.approx(2 / 3)
