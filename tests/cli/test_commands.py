@@ -169,15 +169,27 @@ def test_check_shows_fields_and_what_each_mode_lacks(run: Run, mine: Path) -> No
     }
 
 
+def test_check_says_what_surrounds_decisions(run: Run, mine: Path, tmp_path: Path) -> None:
+    budget = (
+        "budget: {run: {calls: 100}, decision: {calls: 3, tokens: 9}}\nredact: {kinds: [email], patterns: {order: A-1}}"
+    )
+    text = (mine / "spec.yaml").read_text().replace("version: 1", f"version: 1\n{budget}")
+    (tmp_path / "spec.yaml").write_text(text)
+    said = run("check", tmp_path / "spec.yaml", "--set", "prompt.params={max_completion_tokens: 5}")
+    assert (
+        "\ncache: .decider/cache, 1000 MB at most, each answer for 30 days\nlog: .decider/log, inputs: text\n"
+        in said.out
+    )
+    assert "\nredaction: email, order; endpoints see the redacted\n" in said.out
+    assert "\nbudget: for a decision 9 tokens, 3 calls; for a run 100 calls\n" in said.out
+    around = json.loads(run("check", tmp_path / "spec.yaml", "--json", "--set", "log.inputs=hash").out)["around"]
+    assert around["log"] == ".decider/log, inputs: hash"
+
+
 UNSUPPORTED = [
     ("mode: prompt", "mode: cascade\ncascade: [finetuned, prompt]", "mode"),
-    ("version: 1", "version: 1\ncache: {ttl: 1d}", "cache"),
-    ("version: 1", "version: 1\nlog: {folder: log}", "log"),
-    ("version: 1", "version: 1\nredact: {kinds: [email]}", "redact"),
-    ("version: 1", "version: 1\nbudget: {run: {usd: 5}}", "budget"),
     ("version: 1", "version: 1\naccept: {target: 0.97}", "accept"),
     ("version: 1", "version: 1\ncascade: [finetuned, prompt]", "cascade"),
-    ("version: 1", "version: 1\nretry: {passes: 2}", "retry.passes"),
 ]
 
 

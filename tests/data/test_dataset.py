@@ -89,7 +89,7 @@ def test_a_csv_of_one_text(tmp_path: Path) -> None:
     ("name", "content", "says"),
     [
         ("nowhere.jsonl", None, "there is no such file"),
-        ("rows.xlsx", b"x", "cannot read .xlsx; use .jsonl or .csv"),
+        ("rows.xlsx", b"x", "cannot read .xlsx; use .jsonl, .csv or .parquet"),
         ("rows", b"x", "cannot read a file without an ending"),
         ("rows.jsonl", b"", "holds no rows"),
         ("rows.jsonl", b"{", "rows.jsonl:1: is not JSON"),

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from decider.cli import assessing, deciding, learning, probing, starting
+from decider.cli import assessing, deciding, learning, logbook, probing, running, starting
 from decider.cli.console import note
 from decider.errors import DeciderError, EngineError, InvalidDecision
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (starting, probing, deciding, learning, assessing):
+for group in (starting, probing, deciding, running, logbook, learning, assessing):
     group.add_to(app)
 
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(args=_with_json_target(given), prog_name="decider")
+        app(args=_with_json_target(given), prog_name="decider", obj=given)
     except SystemExit as stop:
         if stop.code == _INTERRUPTED:
             note("interrupted")

@@ -33,6 +33,7 @@ from decider.data.dataset import Dataset
 from decider.decider import Decider
 from decider.errors import SpecError
 from decider.plan import MODES, doubts, not_yet, obstacles, steps_of
+from decider.redact import Redactor
 from decider.schema import Field
 from decider.spec import editor_schema
 from decider.task import Task
@@ -40,6 +41,7 @@ from decider.task import Task
 _FIRST = "First steps"
 _SHOWN = 3
 _MOST_ANSWERS = 12
+_DAY = 86400.0
 _WRITTEN = ("spec.yaml", "rows.jsonl", "decide.py", "decider.schema.json")
 
 
@@ -127,6 +129,8 @@ def init(
         print_json({"folder": str(folder), "files": written})
         return
     say("\n".join(f"wrote {path}" for path in written))
+    kept = folder / ".decider"
+    say(f"\nDecisions, and what endpoints answered, are kept in {kept}: `log:` and `cache:` in the spec say so.")
     spec, rows, model = folder / "spec.yaml", folder / "rows.jsonl", folder / "models/triage"
     say_next(
         ("what is decided, and what each engine can do with it", f"decider check {spec}"),
@@ -144,6 +148,7 @@ def check(spec: SpecPath, as_json: AsJson = False, sets: Sets = None) -> None:
     missing = not_yet(task)
     by_mode = {mode: obstacles(task, mode) for mode in MODES}
     mistakes = missing + by_mode.get(task.spec.mode, [])
+    Redactor.of(task)  # raises for a country that nobody knows, and for a missing extra
     if as_json:
         print_json(_checked(task, mistakes, by_mode))
     else:
@@ -169,6 +174,7 @@ def _checked(task: Task[Any], mistakes: list[SpecError], by_mode: dict[str, list
         "modes": {mode: [problem.sentence for problem in found] for mode, found in by_mode.items()},
         "mistakes": [mistake.sentence for mistake in mistakes],
         "warnings": [] if mistakes else _doubts(task),
+        "around": _around(task),
     }
 
 
@@ -222,4 +228,24 @@ def _show_modes(task: Task[Any], by_mode: dict[str, list[SpecError]]) -> None:
         for problem in found:
             say(f"mode {mode}{chosen}: not yet: {problem.sentence}")
     say(f"few-shot examples: {len(task.examples) or 'none'}")
-    say("not in this version: cache, log, redaction, budget, acceptance")
+    for name, what in _around(task).items():
+        say(f"{name}: {what or 'off'}")
+    say("not in this version: acceptance, cascades")
+
+
+def _around(task: Task[Any]) -> dict[str, str | None]:
+    """What surrounds decisions, in the words of the spec; None for what is off."""
+    cache, log, redact, budget = task.spec.cache, task.spec.log, task.spec.redact, task.spec.budget
+    kinds = ", ".join((*redact.kinds, *redact.patterns)) if redact else ""
+    limits = budget.model_dump(exclude_none=True) if budget else {}
+    kept = f"{cache.size / 1e6:g} MB at most, each answer for {cache.ttl / _DAY:g} days" if cache else ""
+    return {
+        "cache": f"{cache.folder}, {kept}" if cache else None,
+        "log": f"{log.folder}, inputs: {log.inputs}" if log else None,
+        "redaction": f"{kinds}; endpoints see the {redact.send}" if redact else None,
+        "budget": "; ".join(f"for a {scope} {_limits(one)}" for scope, one in limits.items()) or None,
+    }
+
+
+def _limits(limits: dict[str, float]) -> str:
+    return ", ".join(f"{value:g} {name}" for name, value in limits.items())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any, overload
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import to_json
 
+from decider.data.files import format_of, read_rows, typed
 from decider.decision import Example
 from decider.errors import DataError, InputError
 from decider.schema import Field, nest
@@ -44,10 +43,10 @@ class Dataset(Sequence[Example]):
 
     @classmethod
     def load(cls, path: str | Path, task: Task[Any]) -> Dataset:
-        """Read a JSONL or CSV file of rows; raises `DataError`, naming the first rows that do not fit the task.
+        """Read a JSONL, CSV or Parquet file; raises `DataError`, naming the first rows that do not fit the task.
 
-        A JSONL row is `{"input": …, "output": {…}}`; with `data.columns` in the spec, and in CSV, it is flat, and the
-        columns are mapped by name.
+        A JSONL row is `{"input": …, "output": {…}}`; with `data.columns` in the spec, and in CSV and Parquet, it is
+        flat, and the columns are mapped by name.
         """
         file = Path(path)
         return cls.of(_records(file, task), task, file=str(file))
@@ -118,41 +117,16 @@ def _said(error: Exception) -> str:
 def _records(file: Path, task: Task[Any]) -> Iterator[Mapping[str, Any]]:
     if not file.is_file():
         raise DataError("there is no such file", file=str(file))
-    if file.suffix == ".csv":
-        return _from_csv(file, task)
-    if file.suffix in (".jsonl", ".ndjson"):
-        return _from_jsonl(file, task)
-    raise DataError(f"cannot read {file.suffix or 'a file without an ending'}; use .jsonl or .csv", file=str(file))
-
-
-def _from_jsonl(file: Path, task: Task[Any]) -> Iterator[Mapping[str, Any]]:
     mapped = "columns" in task.spec.data.model_fields_set
-    with file.open(encoding="utf-8-sig") as lines:
-        for n, line in enumerate(_text(lines, file), 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise DataError(f"is not JSON: {error}", file=str(file), row=n) from error
-            if not isinstance(row, dict):
-                raise DataError("is not a JSON object", file=str(file), row=n)
-            yield _mapped(row, task, file, n) if mapped else row
-
-
-def _from_csv(file: Path, task: Task[Any]) -> Iterator[Mapping[str, Any]]:
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        for n, row in enumerate(csv.DictReader(_text(lines, file)), 1):
-            if None in row or None in row.values():
-                raise DataError("has more or fewer cells than the header", file=str(file), row=n)
-            yield _mapped(row, task, file, n)
-
-
-def _text(lines: Iterable[str], file: Path) -> Iterator[str]:
-    try:
-        yield from lines
-    except UnicodeDecodeError as error:
-        raise DataError(f"is not UTF-8 ({error}); save it as UTF-8", file=str(file)) from error
+    form = format_of(file)
+    with file.open("rb") as lines:
+        for row in read_rows(lines, form, str(file)):
+            if row.problem is not None:
+                raise DataError(row.problem, file=str(file), row=row.place)
+            if not isinstance(row.value, dict):
+                raise DataError("is not a JSON object", file=str(file), row=row.place)
+            flat = mapped or form != "jsonl"
+            yield _mapped(row.value, task, file, row.place) if flat else row.value
 
 
 def _mapped(row: Mapping[str, Any], task: Task[Any], file: Path, n: int) -> Mapping[str, Any]:
@@ -168,7 +142,7 @@ def _mapped(row: Mapping[str, Any], task: Task[Any], file: Path, n: int) -> Mapp
         return row[name]
 
     def cells(fields: Sequence[Field], named: Mapping[str, str]) -> dict[str, Any]:
-        return nest({one.path: _typed(one, cell(named.get(one.path, one.path))) for one in fields})
+        return nest({one.path: typed(one, cell(named.get(one.path, one.path))) for one in fields})
 
     record: dict[str, Any] = {"output": cells(task.fields, columns.output)}
     record["input"] = cells(task.inputs, inputs) if task.inputs else cell(inputs.get("text", "text"))
@@ -177,19 +151,3 @@ def _mapped(row: Mapping[str, Any], task: Task[Any], file: Path, n: int) -> Mapp
     if data.group is not None:
         record["group"] = cell(data.group)
     return record
-
-
-def _typed(field: Field, cell: Any) -> Any:
-    """A cell of text as the JSON value that its field has; what is not one stays text, and is refused with its row."""
-    if not isinstance(cell, str):
-        return cell
-    if cell == "" and field.optional:
-        return None
-    if field.kind == "tags":
-        return [part.strip() for part in cell.split(",") if part.strip()]
-    if field.kind in ("bool", "scale", "integer", "number"):
-        try:
-            return json.loads(cell.lower())
-        except ValueError:
-            return cell
-    return cell

@@ -1,0 +1,161 @@
+"""Files of rows: JSONL, CSV and Parquet, read lazily, each row with its place and with what is wrong with it."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, NamedTuple, get_args
+
+from pydantic_core import from_json
+
+from decider.errors import DataError
+from decider.schema import Field
+
+Format = Literal["jsonl", "csv", "parquet"]
+FORMATS: tuple[str, ...] = get_args(Format)
+
+_ENDINGS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_BATCH = 1000
+_LONGEST_CELL = 64 * 1024 * 1024
+"""Letters of one CSV cell: a quote that is never closed would make the rest of the file one cell."""
+
+
+class FileRow(NamedTuple):
+    """One row: its number from 1, the line it stands on (in CSV and Parquet: its number), and what it holds.
+
+    Where it cannot be read, `problem` says why, and `value` is what stands there instead.
+    """
+
+    n: int
+    place: int
+    value: Any
+    problem: str | None = None
+
+
+def format_of(path: Path, *, verb: str = "read") -> Format:
+    """Return the format that the ending of a file's name says; raises `DataError`."""
+    found = _ENDINGS.get(path.suffix.lower())
+    if found is None:
+        ending = path.suffix or "a file without an ending"
+        raise DataError(f"cannot {verb} {ending}; use .jsonl, .csv or .parquet", file=str(path))
+    return found
+
+
+def read_rows(file: BinaryIO, format: Format, name: str) -> Iterator[FileRow]:  # the word of the command line
+    """Read rows as they are taken; raises `DataError` where the file as a whole is not what it should be.
+
+    That is text that is not UTF-8, quotes or line ends of CSV that cannot be told apart, columns that are missing or
+    there twice, and whatever is no Parquet file. A single bad row is one with a `problem`.
+    """
+    if format == "parquet":
+        return _from_parquet(file, name)
+    return _from_jsonl(file, name) if format == "jsonl" else _from_csv(file, name)
+
+
+def typed(field: Field, cell: Any) -> Any:
+    """A cell of text as the JSON value that its field has; what is not one stays text, and is refused with its row."""
+    if not isinstance(cell, str):
+        return cell
+    if cell == "" and field.optional:
+        return None
+    if field.kind == "tags":
+        return [part.strip() for part in cell.split(",") if part.strip()]
+    if field.kind in ("bool", "scale", "integer", "number"):
+        try:
+            return json.loads(cell.lower())
+        except ValueError:
+            return cell
+    return cell
+
+
+def arrow() -> tuple[Any, Any]:
+    """Return the modules pyarrow and pyarrow.parquet; raises `ImportError` that names the extra."""
+    try:
+        import pyarrow as pa  # an extra, and slow to import
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ImportError("Parquet needs pyarrow: pip install 'decider-sdk[parquet]'") from error
+    return pa, parquet
+
+
+def _from_jsonl(file: BinaryIO, name: str) -> Iterator[FileRow]:
+    n = 0
+    for line, raw in enumerate(_unmarked(file, name), 1):
+        if not raw.strip():
+            continue
+        n += 1
+        try:
+            row = FileRow(n, line, from_json(raw, allow_inf_nan=False))
+        except ValueError as error:
+            row = FileRow(n, line, _text(raw, line, name).strip(), f"is not JSON: {error}")
+        yield row
+
+
+def _from_csv(file: BinaryIO, name: str) -> Iterator[FileRow]:
+    csv.field_size_limit(_LONGEST_CELL)  # the module's own, of 128 kB, is less than a long ticket
+    texts = (_text(raw, line, name) for line, raw in enumerate(_unmarked(file, name), 1))
+    lines, begun = csv.reader(texts, strict=True), 1
+    try:
+        header = _header(next(lines, []), name)
+        begun = 2
+        for n, cells in enumerate((cells for cells in lines if cells), 1):
+            if len(cells) == len(header):
+                yield FileRow(n, n, dict(zip(header, cells, strict=True)))
+            else:
+                found = f"{len(cells)}, not {len(header)}, up to line {lines.line_num}"
+                yield FileRow(n, n, cells, f"has more or fewer cells than the header: {found}")
+            begun = lines.line_num + 1
+    except csv.Error as error:
+        remedy = 'quote cells with commas, quotes or line ends as "…", a quote inside as "", and end lines with LF'
+        raise DataError(f"is not CSV: {error}; {remedy}", file=name, row=begun) from error
+
+
+def _header(cells: list[str], name: str) -> list[str]:
+    """The names of the columns, of which each stands for one."""
+    if not cells:
+        raise DataError("has no header; the first line names the columns", file=name)
+    if len(cells) == 1 and (other := next((mark for mark in ";\t|" if mark in cells[0]), None)):
+        raise DataError(f"has its cells between {other!r}; save it with commas between them", file=name, row=1)
+    doubled = next((cell for cell in cells if cells.count(cell) > 1), None)
+    if doubled is not None:
+        raise DataError(f"has two columns {doubled!r}; rename one", file=name, row=1)
+    return cells
+
+
+def _from_parquet(file: BinaryIO, name: str) -> Iterator[FileRow]:
+    pa, parquet = arrow()
+    n = 0
+    try:
+        for batch in parquet.ParquetFile(file).iter_batches(_BATCH):
+            for value in batch.to_pylist():
+                n += 1
+                yield FileRow(n, n, value)
+    except pa.ArrowException as error:
+        raise DataError(f"is not Parquet: {error}", file=name) from error
+
+
+def _unmarked(file: BinaryIO, name: str) -> Iterator[bytes]:
+    """The lines of a file, without the mark that some programs begin UTF-8 with."""
+    first = file.readline()
+    if first.startswith(_UTF_16) or b"\0" in first:
+        raise DataError(f"is not UTF-8: {_remedy('UTF-16', name)}", file=name, row=1)
+    if first:
+        yield first.removeprefix(codecs.BOM_UTF8)
+        yield from file
+
+
+def _text(raw: bytes, line: int, name: str) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        where = f"byte {error.start + 1} of the line is 0x{raw[error.start]:02x}"
+        likely = "UTF-16" if b"\0" in raw else "CP1252"
+        raise DataError(f"is not UTF-8 ({where}): {_remedy(likely, name)}", file=name, row=line) from error
+
+
+def _remedy(encoding: str, name: str) -> str:
+    return f"it is perhaps {encoding}; convert it:  iconv -f {encoding} -t UTF-8 {name} > utf8{Path(name).suffix}"
