@@ -14,7 +14,8 @@ import decider
 
 NAMES = ["Dataset", "Decider", "DeciderError", "Decision", "Example", "Task", "decide", "evaluate", "train"]
 HEAVY = {
-    "aiohttp", "diskcache", "instructor", "joblib", "numpy", "openai", "rich", "scipy", "sklearn", "tenacity", "typer",
+    "aiohttp", "diskcache", "instructor", "joblib", "numpy", "openai", "opentelemetry", "phonenumbers", "pyarrow",
+    "rich", "scipy", "sklearn", "tenacity", "typer",
 }  # fmt: skip
 ROOT = Path(__file__).parents[1]
 
