@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
 import threading
 import time
@@ -13,7 +14,7 @@ import pytest
 from pydantic import BaseModel
 
 from decider.decider import Decider
-from decider.decision import Decision
+from decider.decision import Decision, new_id
 from decider.errors import BudgetExceeded, DataError, EngineRejected, EngineUnavailable, InputError
 from decider.runtime.budget import Spend
 from decider.task import Task
@@ -273,3 +274,36 @@ def test_what_is_cached_is_found_without_telemetry_too(tmp_path: Path) -> None:
     task = Task(Route, name="route", cache={}, folder=tmp_path)
     with Decider(task, engine=FakeEngine(BILLING), telemetry=False) as decider:
         assert [decider.decide("x").cached for _ in range(2)] == [False, True]
+
+
+def test_an_endpoint_that_has_answered_is_asked_by_many_at_once() -> None:
+    decider, engine = decider_of(BILLING, delay=0.05)
+    with decider:
+        decider.decide("x")
+        each = decider.each(rows(*map(str, range(8))), record=nothing, concurrency=8)
+        next(each)
+        assert len(engine.requests) == 9
+        list(each)
+
+
+def test_ids_are_never_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = [new_id() for _ in range(1000)]
+    assert len(set(ids)) == 1000
+    assert all(len(one) == 32 and int(one, 16) >= 0 for one in ids)
+    child, told = os.pipe()
+    pid = os.fork()
+    if pid == 0:  # pragma: no cover
+        os.write(told, "".join(new_id() for _ in range(3)).encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    theirs = os.read(child, 200).decode()
+    os.close(child)
+    os.close(told)
+    assert {theirs[at : at + 32] for at in (0, 32, 64)}.isdisjoint(new_id() for _ in range(600))
+
+    class Emptied(list[str]):
+        def __bool__(self) -> bool:
+            return True
+
+    monkeypatch.setattr("decider.decision._ids", Emptied())
+    assert len(new_id()) == 32

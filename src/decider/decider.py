@@ -163,7 +163,7 @@ class Decider(Generic[S]):
         def begin(n: int, x: Any) -> Decision[S] | Waiting[S]:
             return self._found(x, mode, str(n)) or self._course(x, around, mode, str(n))
 
-        async for decision in in_order(self._driver, rows, begin, concurrency):
+        async for decision in in_order(self._driver, rows, begin, concurrency, known=self._around.is_known):
             yield _settle(decision, on_error)
 
     def each(
@@ -292,7 +292,7 @@ class Decider(Generic[S]):
             return (one if isinstance(one, Decision) else self._driver.run(one) for one in begun)
         from decider.many import Batch  # asyncio is slow to import, and local decisions need none
 
-        batch = Batch[S](self._driver, concurrency)
+        batch = Batch[S](self._driver, concurrency, known=self._around.is_known)
         self._batches.add(batch)
         return batch.ordered(courses) if ordered else batch.unordered(courses)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +24,26 @@ Distribution: TypeAlias = Mapping[Label, float]
 Source = Literal["local", "decisions", "logprob", "agreement"]
 Status = Literal["decided", "abstained", "refused", "filtered", "failed"]
 Outcome = Literal["answered", "refused", "filtered", "truncated"]
+
+
+_ids: list[str] = []
+_MANY = 256
+
+
+def new_id() -> str:
+    """Return an id that nobody else has: 128 random bits, in hexadecimal digits."""
+    if not _ids:  # many at a time: asking the system for each takes longer than all of a hit's other values
+        digits = os.urandom(16 * _MANY).hex()
+        _ids.extend(digits[at : at + 32] for at in range(32, len(digits), 32))
+        return digits[:32]
+    try:
+        return _ids.pop()
+    except IndexError:  # another thread took the last one
+        return os.urandom(16).hex()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_ids.clear)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

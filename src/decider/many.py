@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from decider.decision import Decision
 from decider.driver import Driver
 from decider.pipeline import Waiting
+from decider.runtime.garbage import fewer_collections
 from decider.runtime.slots import ROW, Slots
 
 S = TypeVar("S", bound=BaseModel)
@@ -40,14 +41,17 @@ class _Ended(Generic[S]):
 
 
 class Batch(Generic[S]):
-    """Rows that are decided side by side on the loop thread, for one caller who takes them."""
+    """Rows that are decided side by side on the loop thread, for one caller who takes them.
 
-    def __init__(self, driver: Driver, concurrency: int) -> None:
+    Where the endpoint is not `known` to answer, its first call is under way alone.
+    """
+
+    def __init__(self, driver: Driver, concurrency: int, *, known: bool) -> None:
         self._driver = driver
         self._loop = driver.loop()
         self._most = concurrency * _UNDER_WAY
         self._window = concurrency * _AHEAD
-        self._slots = Slots(concurrency)
+        self._slots = Slots(concurrency, known=known)
         self._coming: deque[tuple[int, Waiting[S]]] = deque()
         self._ended: SimpleQueue[_Ended[S]] = SimpleQueue()
         self._tasks: dict[int, asyncio.Task[Decision[S]]] = {}
@@ -58,16 +62,18 @@ class Batch(Generic[S]):
         """Yield the decisions in the order of their rows."""
         early: dict[int, _Ended[S]] = {}
         due = 1
-        for one in self._run(rows, early):
-            early[one.n] = one
-            while (next_one := early.pop(due, None)) is not None:
-                due += 1
-                yield from _decision(next_one)
+        with fewer_collections():
+            for one in self._run(rows, early):
+                early[one.n] = one
+                while (next_one := early.pop(due, None)) is not None:
+                    due += 1
+                    yield from _decision(next_one)
 
     def unordered(self, rows: Iterable[Row[S]]) -> Iterator[Decision[S]]:
         """Yield the decisions as they end; rows that were dropped, after `halt`, are left out."""
-        for one in self._run(rows, {}):
-            yield from _decision(one)
+        with fewer_collections():
+            for one in self._run(rows, {}):
+                yield from _decision(one)
 
     def halt(self) -> None:
         """Begin no row any more; calls that are under way end, and what else was begun is dropped."""
@@ -149,10 +155,15 @@ def _decision(one: _Ended[S]) -> Iterator[Decision[S]]:
 
 
 async def in_order(
-    driver: Driver, rows: Iterable[Any] | AsyncIterable[Any], begin: Callable[[int, Any], Row[S]], concurrency: int
+    driver: Driver,
+    rows: Iterable[Any] | AsyncIterable[Any],
+    begin: Callable[[int, Any], Row[S]],
+    concurrency: int,
+    *,
+    known: bool,
 ) -> AsyncIterator[Decision[S]]:
     """Decide rows in the running loop; yield the decisions in the order of their rows."""
-    own = _Own[S](driver, concurrency)
+    own = _Own[S](driver, concurrency, known=known)
     due = 1
     try:
         async for x in _any_rows(rows):
@@ -173,9 +184,9 @@ async def in_order(
 class _Own(Generic[S]):
     """Rows under way on the caller's own loop."""
 
-    def __init__(self, driver: Driver, concurrency: int) -> None:
+    def __init__(self, driver: Driver, concurrency: int, *, known: bool) -> None:
         self._driver = driver
-        self._slots = Slots(concurrency)
+        self._slots = Slots(concurrency, known=known)
         self._room = asyncio.Semaphore(concurrency * _UNDER_WAY)
         self.count = 0
         self.rows: dict[int, asyncio.Future[Decision[S]]] = {}

@@ -20,11 +20,8 @@ class Clock:
 
 
 def opened(most: int, clock: Callable[[], float] = time.monotonic) -> Slots:
-    """Slots of which the first call has been answered."""
-    slots = Slots(most, clock=clock)
-    slots._begun = True
-    slots._open()
-    return slots
+    """Slots of an endpoint that is known to answer."""
+    return Slots(most, known=True, clock=clock)
 
 
 async def _use(slots: Slots, share: Callable[[int], bool], clock: Clock, windows: int) -> list[int]:

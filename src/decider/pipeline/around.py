@@ -54,6 +54,11 @@ class Around:
         place = engine.place or engine.identity
         return self.gates.get(place) or self.gates.setdefault(place, Gate())
 
+    @property
+    def is_known(self) -> bool:
+        """Whether some endpoint has answered well: its key and its model are good."""
+        return any(gate.has_answered for gate in self.gates.values())
+
     def prefix(self, task: Task[Any], step: Step, engine: Engine, paths: tuple[str, ...]) -> bytes:
         """What the keys of the answers of an engine begin with, where it is asked for the fields at `paths`."""
         found = self.prefixes.get((engine, paths))

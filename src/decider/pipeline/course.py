@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from decider import agreement
-from decider.decision import Correction, Decision, Input, Reply, Request, StepTrace, Usage
+from decider.decision import Correction, Decision, Input, Reply, Request, StepTrace, Usage, new_id
 from decider.draft import Draft, Misfit
 from decider.engines.base import Engine
 from decider.errors import DeciderError, EngineError, InputError, InvalidDecision
@@ -347,7 +346,7 @@ class Course(Generic[S]):
         _, engine = self._plan[-1]
         costs = [trace.cost_usd for trace in self._traces]
         return Decision(
-            id=os.urandom(16).hex(),
+            id=new_id(),
             row_id=self._row_id,
             task=self._task.name,
             version=self._task.version,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from decider.decision import Decision, FieldDecision, Later, StepTrace, Usage
+from decider.decision import Decision, FieldDecision, Later, StepTrace, Usage, new_id
 from decider.draft import ordered
 from decider.engines.base import Engine
 from decider.errors import InputError
@@ -102,7 +101,7 @@ class Shortcut(Generic[S]):
         decision: Decision[S] = _like(
             Decision,
             self._decision,
-            id=os.urandom(16).hex(),
+            id=new_id(),
             row_id=row_id,
             meta=meta,
             input=value,

@@ -116,6 +116,11 @@ class Gate:
         return self._failures >= FAILURES
 
     @property
+    def has_answered(self) -> bool:
+        """Whether the endpoint has ever answered well."""
+        return self._answers > 0
+
+    @property
     def down_for(self) -> float:
         """For how many seconds the circuit has been open."""
         return self._clock() - self._opened if self.is_open else 0.0

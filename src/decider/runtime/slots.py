@@ -27,10 +27,10 @@ _STEPS = 8
 class Slots:
     """Lets a number of calls through at once, in the order in which they came; for one event loop."""
 
-    def __init__(self, most: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.limit = 1
-        """How many may be under way at this time."""
-        self._begun = self._opened = False
+    def __init__(self, most: int, *, known: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limit = most if known else 1
+        """How many may be under way at this time: of an endpoint that is not `known` to answer, one at first."""
+        self._begun = self._opened = known
         self._most = most
         self._clock = clock
         self._held = 0

@@ -12,7 +12,7 @@ import pytest
 
 from caches import DAY, Clock, Opener, key, opener, run, sql, text, warnings
 from decider.runtime.cache import store
-from decider.runtime.cache.cache import BYTES, ENTRIES, Cache, Memory
+from decider.runtime.cache.cache import ENTRIES, LETTERS, Cache, Memory
 
 FILES = {".gitignore", "cache.db", "cache.db-shm", "cache.db-wal", "cache.db.lock"}
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -170,8 +170,8 @@ def test_memory_is_bounded_by_number_and_by_size() -> None:
     assert ENTRIES // 2 <= memory.clear() <= ENTRIES
     for n in range(100):
         memory.put(key(n), "x" * 1_000_000, 60)
-    assert 7 <= memory.clear() <= BYTES // 1_000_000
-    memory.put(key(1), "x" * BYTES, 60)
+    assert 7 <= memory.clear() <= LETTERS // 1_000_000
+    memory.put(key(1), "x" * LETTERS, 60)
     assert memory.get(key(1)) is None
 
 

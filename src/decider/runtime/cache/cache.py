@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from pathlib import Path
-from sys import getsizeof
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,11 +13,12 @@ if TYPE_CHECKING:
 ENTRIES = 4096
 """The most texts that are kept in memory."""
 
-BYTES = 16_000_000
-"""The most memory that they take."""
+LETTERS = 16_000_000
+"""The most letters of theirs; each takes a byte as a rule, and four at most."""
 
 
 MOST_SAMPLES = 100
+"""The most answers to one question that a spec can ask for."""
 
 
 def of_sample(key: str, sample: int) -> str:
@@ -93,7 +93,7 @@ class Memory:
     def __init__(self) -> None:
         self._young: dict[str, tuple[str, float]] = {}
         self._old: dict[str, tuple[str, float]] = {}
-        self._bytes = 0
+        self._letters = 0
 
     def get(self, key: str) -> str | None:
         """Return the text of `key` while its time lasts."""
@@ -118,13 +118,13 @@ class Memory:
     def clear(self) -> int:
         """Forget everything; return how many texts that were."""
         count = len(self._young.keys() | self._old.keys())
-        self._young, self._old, self._bytes = {}, {}, 0
+        self._young, self._old, self._letters = {}, {}, 0
         return count
 
     def _keep(self, key: str, entry: tuple[str, float]) -> None:
-        size = getsizeof(entry[0])
-        if len(self._young) >= ENTRIES // 2 or self._bytes + size > BYTES // 2:
-            self._old, self._young, self._bytes = self._young, {}, 0
-        if size <= BYTES // 2:
+        size = len(entry[0])
+        if len(self._young) >= ENTRIES // 2 or self._letters + size > LETTERS // 2:
+            self._old, self._young, self._letters = self._young, {}, 0
+        if size <= LETTERS // 2:
             self._young[key] = entry
-            self._bytes += size
+            self._letters += size

@@ -75,7 +75,7 @@ class Store:
 
     def get(self, key: str) -> tuple[str, float] | None:
         """Return the text of `key`, and the seconds that it has left."""
-        found = self._attempt("read", lambda cache: cache.find(key))
+        found = self._found(key)
         if found is None:
             return None
         text, stored = found
@@ -85,6 +85,16 @@ class Store:
         if age < 0:
             self._warn(_FUTURE)
         return None
+
+    def _found(self, key: str) -> tuple[str, float] | None:
+        """The straight way to what is there; where something goes wrong on it, the other way is taken."""
+        with _lock:
+            if self._cache is None or self._pauses["read"]:
+                return self._attempt("read", lambda cache: cache.find(key))
+            try:
+                return self._cache.find(key)
+            except _FAULTS:
+                return self._attempt("read", lambda cache: cache.find(key))
 
     def put(self, key: str, text: str) -> None:
         """Keep a text, unless it is out of all proportion."""

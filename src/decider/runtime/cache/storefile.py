@@ -23,13 +23,16 @@ TURN = 0.3
 _NAP = 0.003
 """Seconds that SQLite waits for another process by itself: asked for longer, it sleeps ever longer, and starves."""
 
+PAGES = 2048
+"""The pages of 4 kB that a connection keeps in memory: the texts that are asked for again are in front of it anyway."""
+
 _CONNECTION = (
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cell_size_check = ON",
     "PRAGMA secure_delete = ON",
     "PRAGMA mmap_size = 0",
     f"PRAGMA synchronous = {DEFAULT_SETTINGS['sqlite_synchronous']}",
-    f"PRAGMA cache_size = {DEFAULT_SETTINGS['sqlite_cache_size']}",
+    f"PRAGMA cache_size = {PAGES}",
 )
 _NEW = (
     f"PRAGMA auto_vacuum = {DEFAULT_SETTINGS['sqlite_auto_vacuum']}",
