@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel
 
-from decider.assess.evaluate import evaluate
+from decider.assess.evaluate import Report, evaluate
 from decider.assess.report import render_html, write_html
 from decider.data.dataset import Dataset
 from decider.decider import Decider
@@ -16,6 +16,7 @@ from decider.decision import Reply
 from decider.errors import DataError
 from decider.task import Task
 from decider.testing import FakeEngine
+from endpoint import completion, error, serve
 
 
 class Feedback(BaseModel):
@@ -122,3 +123,52 @@ def test_the_page_stands_alone_and_escapes_what_the_user_wrote(tmp_path: Path) -
 
 def test_the_page_names_fields_that_were_not_compared() -> None:
     assert "Open fields are decided and not compared: note." in render_html(measured(said("good", [])))
+
+
+# At an endpoint
+
+
+def asked(url: str, folder: Path, rows: int) -> tuple[Report, Decider[Any]]:
+    """What `evaluate` says of rows of one mood, at an endpoint, with a cache and a log."""
+    (folder / "spec.yaml").write_text(
+        "name: feedback\nfields: {mood: {options: [good, bad]}}\ncache: {}\nlog: {}\n"
+        f"prompt: {{model: m, base_url: '{url}'}}\nretry: {{attempts: 1, passes: 2}}\n"
+    )
+    with Decider[Any].load(folder / "spec.yaml") as decider:
+        data = Dataset.of([{"input": f"text {n}", "output": {"mood": "good"}} for n in range(rows)], decider.task)
+        return evaluate(decider, data), decider
+
+
+def test_rows_to_measure_on_are_not_logged_and_not_paid_twice(tmp_path: Path) -> None:
+    with serve(completion('{"mood": "good"}')) as endpoint:
+        first, decider = asked(endpoint.url, tmp_path, 3)
+        second, _ = asked(endpoint.url, tmp_path, 4)
+        third, _ = asked(endpoint.url, tmp_path, 4)
+        assert len(endpoint.requests) == 4
+    assert decider.log is not None
+    assert list(decider.log.histories()) == []
+    assert [one.from_cache for one in (first, second, third)] == [0, 3, 4]
+    assert [one.to_json()["from_cache"] for one in (first, second, third)] == [0, 3, 4]
+    # of the second, one decision was asked: its latency is the latency
+    assert second.latency_ms["p50"] == second.latency_ms["p95"] == second.latency_ms["mean"]
+    assert third.latency_ms["p50"] > 0.0
+    pages = [render_html(one) for one in (first, second, third)]
+    assert "From the cache" not in pages[0]
+    assert "From the cache: 3 of 4 answers, which the latency leaves out." in pages[1]
+    assert "From the cache: every answer, so the latency is the cache&#x27;s." in pages[2]
+
+
+def test_rows_that_failed_for_now_are_tried_again_and_keep_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("decider.assess.evaluate._PAUSE", 0.0)
+    good, bad = completion('{"mood": "good"}'), completion('{"mood": "bad"}')
+    with serve(error(500, "down"), good, good, bad) as endpoint:
+        report, _ = asked(endpoint.url, tmp_path, 3)
+        assert len(endpoint.requests) == 4
+    assert report.failed == 0
+    assert report.joint.accuracy == pytest.approx(2 / 3)
+    with serve(error(500, "down")) as endpoint:
+        report, _ = asked(endpoint.url, tmp_path, 2)
+        assert len(endpoint.requests) == 4
+    assert (report.failed, report.joint.accuracy) == (2, 0.0)

@@ -240,6 +240,31 @@ def test_decide_takes_structured_input(run: Run, tmp_path: Path) -> None:
     assert "no output: the engine refused it" in refused.err
 
 
+def test_the_cache_answers_unless_it_is_told_not_to_and_can_be_emptied(run: Run, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    answer = completion('{"team": "a"}')
+    with serve(answer, completion('{"team": "b"}')) as endpoint:
+        spec.write_text(
+            "name: t\nfields: {team: {options: [a, b]}}\ncache: {}\n"
+            f"prompt: {{model: m, base_url: '{endpoint.url}'}}\n"
+        )
+        assert "; 1 call, 11 + 3 tokens at an unknown price" in run("decide", spec, "x").err
+        assert run("decide", spec, "x").err.endswith(" ms; from the cache\n")
+        assert '"b"' in run("decide", spec, "x", "--refresh").out
+        assert '"b"' in run("decide", spec, "x").out
+        run("decide", spec, "y")
+        assert len(endpoint.requests) == 3
+        assert run("cache", "clear", spec).out == f"2 answers removed from {(tmp_path / '.decider/cache').resolve()}\n"
+        assert run("cache", "clear", spec, "--json").json()["removed"] == 0
+        run("decide", spec, "x")
+        assert len(endpoint.requests) == 4
+        (tmp_path / "rows.jsonl").write_text('{"input": "x", "output": {"team": "b"}}\n')
+        assert "from the cache: every answer, so" in run("evaluate", spec, tmp_path / "rows.jsonl").out
+    spec.write_text(spec.read_text().replace("cache: {}\n", ""))
+    ran = run("cache", "clear", spec)
+    assert (ran.code, ran.err.endswith("keeps no answers; add  cache: {}  to keep them\n")) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 
 from batch_endpoint import Provider, serve_batches
+from decider.batch.run import Run
 from decider.cli import main
 from endpoint import Answer, Endpoint, completion, error, serve
 
@@ -134,7 +136,7 @@ def test_what_an_endpoint_refuses_ends_the_run_and_is_said_with_the_way_on(desk:
     assert ran.code == 1
     assert "error: " in ran.err
     assert "used up" in ran.err
-    assert ran.out.startswith("20 rows: 2 decided\n")
+    assert ran.out.startswith("20 rows: 2 decided, 18 to do\n")
     command = shlex.join(["decider", *desk.command("--concurrency", "1")])
     assert ran.err.endswith(f"what was decided is recorded; go on with: {command}")
     assert not desk.out.exists()
@@ -170,6 +172,41 @@ def test_a_full_disk_gives_what_it_lost_on_stderr(desk: Desk, monkeypatch: pytes
     assert "error: " in ran.err
     assert desk.run().code == 0
     assert len(desk.written()) == 9
+
+
+@pytest.mark.parametrize("given", [(), ("--set", "budget.run.calls=2")])
+def test_a_used_up_budget_is_to_be_raised(desk: Desk, given: tuple[str, ...]) -> None:
+    desk.spec.write_text(desk.spec.read_text() + "budget: {run: {calls: 2}}\n")
+    ran = desk.run("--concurrency", "1", *given)
+    assert (ran.code, len(desk.endpoint.requests)) == (1, 2)
+    command = shlex.join(["decider", *desk.command("--concurrency", "1", "--set", "budget.run.calls=MORE")])
+    assert "error: budget.run.calls is 2; 2 is spent, " in ran.err
+    assert ran.err.endswith(f"; raise budget.run.calls above 2, in the spec or here, and go on with: {command}")
+    assert desk.typed(shlex.split(command)[1:]).code == 2
+    assert desk.typed(shlex.split(command.replace("MORE", "3"))[1:]).code == 0
+    assert len(desk.endpoint.requests) == 3
+
+
+def test_it_says_which_rows_were_done_before_and_which_came_from_the_cache(desk: Desk) -> None:
+    cached = ("--set", "cache={}")
+    assert desk.run(*cached).out.startswith("3 rows: 3 decided\n3 calls, ")
+    ran = desk.run(*cached, "--overwrite")
+    assert ran.out.startswith("3 rows: 3 decided; 3 from the cache\n0.")
+    desk.rows.write_text(desk.rows.read_text() + '"row 1"\n"row 5"\n')
+    assert desk.run(*cached).out.startswith("5 rows: 5 decided; 3 were done before, 2 now (1 from the cache)\n1 call, ")
+    assert desk.run(*cached).out.startswith("5 rows: 5 decided; 5 were done before\n0.")
+
+
+def test_a_model_of_ones_own_makes_no_calls(desk: Desk, tmp_path: Path) -> None:
+    rows = [{"input": f"{team} {n}", "output": {"team": team}} for n in range(20) for team in ("a", "b")]
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    desk.typed(["train", str(desk.spec), str(tmp_path / "rows.jsonl"), "-o", str(tmp_path / "model")])
+    trained = ("--mode", "finetuned", "--set", "finetuned.model=model")
+    said = desk.run(*trained, "--estimate").out
+    assert said == "3 rows, in about 0.0 s: this machine decides, and no call is made\n"
+    lines = desk.run(*trained).out.splitlines()
+    assert (lines[0], lines[1].partition("; ")[2]) == ("3 rows: 3 decided", f"wrote {desk.out}")
+    assert (desk.run(*trained, "--json").json()["calls"], desk.endpoint.requests) == (0, [])
 
 
 # Estimates
@@ -212,27 +249,64 @@ def test_much_money_is_asked_for_where_somebody_can_answer(desk: Desk, monkeypat
 # Progress
 
 
+def slow(answer: Answer) -> Answer:
+    return Answer(status=answer.status, body=answer.body, drip=0.001)
+
+
 def test_progress_is_a_line_now_and_then(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "rows/s" not in desk.run().err
-    monkeypatch.setattr("decider.cli.running._LINE_EVERY", 0.0)
-    ran = desk.run("--overwrite")
-    assert "3 of 3 rows (100.0 %), " in ran.err
-    assert " rows/s, $0.0000, 0 failed, 0.0 s left" in ran.err
-    desk.endpoint.script(error(500, "down"), error(500, "down"), error(500, "down"), GOOD)
+    monkeypatch.setattr("decider.cli.running._LINE_EVERY", 0.01)
+    desk.endpoint.script(slow(GOOD))
+    ran = desk.run("--overwrite", "--concurrency", "1")
+    assert "0 of 3 rows (0.0 %), begun, 0 failed, 0.0 rows/s" in ran.err
+    assert "1 of 3 rows (33.3 %), about " in ran.err
+    assert " s left, 0 failed, " in ran.err
+    assert " rows/s, $0.0000" in ran.err
+    desk.endpoint.script(error(500, "down"), slow(GOOD))
     monkeypatch.setattr("decider.batch.run._FIRST_PAUSE", 0.0)
-    ran = desk.run("--overwrite", "--passes", "2", "--set", "prompt.price={input: 9e5, output: 9e5}")
+    ran = desk.run(
+        "--overwrite", "--passes", "2", "--concurrency", "1", "--set", "prompt.price={input: 9e5, output: 9}"
+    )
     assert ran.code == 0
-    assert "0 of 3 rows (0.0 %), 0.0 rows/s, " in ran.err
-    assert "3 to try again" in ran.err
+    assert ", 0 failed, 1 to try again, " in ran.err
 
 
-def test_progress_is_a_bar_where_somebody_looks(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_goes_on_where_no_row_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("decider.cli.running._LINE_EVERY", 0.02)
+    monkeypatch.setattr("decider.cli.running._QUIET", 0.05)
+    desk.endpoint.script(slow(GOOD))
+    ran = desk.run()
+    assert ran.code == 0
+    assert re.search(
+        r"0 of 3 rows \(0.0 %\), waiting for the endpoint, no row for 0.\d s, 0 failed, 0.0 rows/s", ran.err
+    )
+
+
+def test_progress_tells_of_the_writing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("decider.cli.running._LINE_EVERY", 0.01)
+    write = Run._write
+
+    def late(run: Run[Any]) -> bool:
+        time.sleep(0.05)
+        return write(run)
+
+    monkeypatch.setattr(Run, "_write", late)
+    assert "3 of 3 rows (100.0 %), writing OUT, 0 failed, " in desk.run().err
+
+
+@pytest.mark.parametrize(("columns", "whole"), [("200", True), ("60", False)])
+def test_progress_is_a_bar_where_somebody_looks(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, columns: str, whole: bool
+) -> None:
     monkeypatch.setattr("decider.cli.console.notes.is_interactive", True)
     monkeypatch.setattr("decider.cli.console.notes._force_terminal", True)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr("decider.cli.running._BAR_EVERY", 0.0)
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr("decider.cli.running._BAR_EVERY", 0.01)
+    desk.endpoint.script(slow(GOOD))
     ran = desk.run()
-    assert "3 of 3 rows (100.0 %), " in ran.err
+    assert "0 of 3 rows (0.0 %), begun" in ran.err
+    assert ("0.0 rows/s" in ran.err) is whole
 
 
 @pytest.mark.parametrize(
@@ -347,6 +421,33 @@ def test_a_provider_decides_in_batches(tmp_path: Path, desk: Desk, monkeypatch: 
     assert "1 batch under way: 1 of 3 requests done; next look in 0.0 s" in ran.err
     assert "0 batches" not in ran.err
     assert len(desk.written()) == 3
+
+
+def test_batches_end_within_a_day(desk: Desk) -> None:
+    ran = desk.run("--batch", "--estimate")
+    assert ran.out.splitlines()[1] == "about $0.0001, within 24 hours"
+    assert desk.run("--batch", "--estimate", "--json").json()["seconds"] == 86400.0
+
+
+def test_an_endpoint_without_batches_is_a_mistake(desk: Desk) -> None:
+    desk.endpoint.script(error(404, "no such path"))
+    ran = desk.run("--batch")
+    assert (ran.code, ran.out) == (2, "")
+    assert "has no batches; leave out --batch, or name an endpoint that has them" in ran.err
+    assert "go on with" not in ran.err
+    desk.endpoint.script(GOOD)
+    assert desk.run().code == 0
+
+
+def test_passes_bound_the_batches(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("decider.batch.jobs.FIRST", 0.01)
+    provider = Provider(answer=lambda body: error(500, "down"))
+    with serve_batches(provider):
+        desk.spec.write_text(SPEC.format(url=provider.url))
+        for passes in (1, 2):
+            provider.batches.clear()
+            assert desk.run("--batch", "--passes", passes, "--overwrite", "--set", "retry.passes=3").code == 1
+            assert len(provider.batches) == passes
 
 
 # Mistakes

@@ -24,7 +24,7 @@ from decider.model.features import value_of
 from decider.model.heads import softmax
 from decider.schema import fields_of
 from decider.task import Task
-from model.samples import everything, guarded, leads, tickets
+from model.samples import Guarded, everything, guarded, leads, tickets
 
 
 def test_it_learns_every_kind_of_field_and_says_how_well(tmp_path: Path) -> None:
@@ -50,6 +50,21 @@ def test_the_report_has_the_keys_that_programs_rely_on(tmp_path: Path) -> None:
     assert "ms an answer" in summary
     assert "by 5-fold cross-validation" in summary
     assert "whole record" in summary
+
+
+def test_it_learns_from_rows_as_the_model_will_be_asked_them(tmp_path: Path) -> None:
+    """A word that stands in addresses alone tells nothing of a row: nobody will see it."""
+    rows = guarded(60)[1]
+    shown = Task(Guarded, name="shown", prompt={"model": "m"})
+    hidden = Task(Guarded, name="hidden", prompt={"model": "m"}, redact={"kinds": ["email"]})
+    told = [replace(one, input=f"write to {one.output['team']}@example.com") for one in rows]
+    right = [train(one, Dataset(tuple(told)), tmp_path / one.name).fields["team"].accuracy for one in (shown, hidden)]
+    assert right[0] == 1.0
+    assert right[1] < 0.6
+    clean = Dataset(tuple(replace(one, input="write to [EMAIL]") for one in rows))
+    train(hidden, clean, tmp_path / "clean")
+    same = [(tmp_path / name / "buckets.npy").read_bytes() for name in ("hidden", "clean")]
+    assert same[0] == same[1]
 
 
 def test_structured_inputs_are_learned_with_missing_values() -> None:

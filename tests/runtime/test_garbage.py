@@ -11,7 +11,8 @@ from decider.runtime.garbage import YOUNG, fewer_collections
 
 
 @pytest.fixture(autouse=True)
-def usual() -> Iterator[None]:
+def usual(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr("decider.runtime.garbage._before", [])  # another test may have left a batch half taken
     before = gc.get_threshold()
     gc.set_threshold(700, 10, 10)
     yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,14 @@ from typing import Any
 from decider.data.dataset import Dataset
 from decider.decider import Decider
 from decider.decision import Decision, Example
-from decider.errors import DataError
+from decider.errors import DataError, EngineError
 from decider.metrics import accuracy, expected_calibration_error, macro_f1, percentile, wilson
 from decider.schema import Field, pick
 
 Progress = Callable[[int, int], None]
+
+_PAUSE = 1.0
+"""Seconds before rows that failed are tried again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +45,9 @@ class Report:
     """What `evaluate` measured on `n` rows.
 
     A record counts as right when every closed field is; a row that failed or was refused counts as wrong.
-    `latency_ms` holds p50, p95 and mean of the whole decision; `ece` is the calibration error of the record's
-    confidence in 15 bins, None where it has none.
+    `latency_ms` holds p50, p95 and mean of the whole decision, over those that the cache did not answer; where it
+    answered all, it is the cache's. `from_cache` says how many those are. `ece` is the calibration error of the
+    record's confidence in 15 bins, None where it has none.
     """
 
     task: str
@@ -57,6 +62,7 @@ class Report:
     latency_ms: Mapping[str, float]
     cost_usd: float | None
     left_out: Sequence[str] = ()
+    from_cache: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the report in JSON types, with the keys that programs may rely on."""
@@ -75,6 +81,7 @@ class Report:
             "latency_ms": dict(self.latency_ms),
             "cost_usd": self.cost_usd,
             "left_out": list(self.left_out),
+            "from_cache": self.from_cache,
         }
 
 
@@ -83,17 +90,14 @@ def evaluate(
 ) -> Report:
     """Decide every row of `dataset` and compare with its true output; open fields are decided and not compared.
 
-    `progress` is told the rows done and the rows in all. Raises what `decide_many` raises, and `DataError` where there
-    is nothing to compare.
+    Nothing is written to the log: what a model answers to the rows that it is measured on is no truth to train on.
+    Answers may come from the cache. `progress` is told the rows done and the rows in all. Raises what `decide_many`
+    raises, and `DataError` where there is nothing to compare.
     """
     closed = [field for field in decider.task.fields if field.closed]
     if not closed:
         raise DataError(f"the task {decider.task.name!r} has no closed field: there is nothing to compare")
-    decisions: list[Decision[Any]] = []
-    for decision in decider.decide_many((example.input for example in dataset), mode=mode):
-        decisions.append(decision)
-        if progress is not None:
-            progress(len(decisions), len(dataset))
+    decisions = _decided(decider, dataset, mode, progress)
     pairs = list(zip(decisions, dataset, strict=True))
     hits = [all(_right(field, decision, example) for field in closed) for decision, example in pairs]
     low, high = wilson(sum(hits), len(hits))
@@ -111,7 +115,46 @@ def evaluate(
         latency_ms=_latency(decisions),
         cost_usd=None,
         left_out=tuple(field.path for field in decider.task.fields if not field.closed),
+        from_cache=sum(decision.cached for decision in decisions),
     )
+
+
+def cached_of(report: Report) -> str:
+    """Say how many answers came from the cache, and what that makes of the latency."""
+    if report.from_cache == report.n:
+        return "every answer, so the latency is the cache's"
+    return f"{report.from_cache:,} of {report.n:,} answers, which the latency leaves out"
+
+
+def _decided(
+    decider: Decider[Any], dataset: Dataset, mode: str | None, progress: Progress | None
+) -> list[Decision[Any]]:
+    """The decision of every row, in the order of the rows; what failed for now is tried `retry.passes` times."""
+    waiting = {str(n): example.input for n, example in enumerate(dataset, 1)}
+    found: dict[str, Decision[Any]] = {}
+    left = decider.task.spec.retry.passes
+    while waiting:
+        left -= 1
+        for decision in decider.each(list(waiting.items()), record=_forget, mode=mode):
+            if left > 0 and _may_change(decision):
+                continue
+            row = str(decision.row_id)
+            found[row] = decision
+            del waiting[row]
+            if progress is not None:
+                progress(len(found), len(dataset))
+        if waiting:
+            time.sleep(_PAUSE)
+    return [found[str(n)] for n in range(1, len(dataset) + 1)]
+
+
+def _forget(_: Decision[Any]) -> None:
+    """Keep no record."""
+
+
+def _may_change(decision: Decision[Any]) -> bool:
+    """Whether a row that failed may be decided at another time; an answer that does not fit would come again."""
+    return isinstance(decision.error, EngineError) and decision.error.retryable
 
 
 def _field_report(field: Field, pairs: Sequence[tuple[Decision[Any], Example]]) -> FieldReport:
@@ -161,7 +204,7 @@ def _calibration(probabilities: Sequence[float | None], hits: Sequence[bool]) ->
 
 
 def _latency(decisions: Sequence[Decision[Any]]) -> dict[str, float]:
-    times = [decision.latency_ms for decision in decisions]
+    times = [one.latency_ms for one in decisions if not one.cached] or [one.latency_ms for one in decisions]
     return {"p50": percentile(times, 50), "p95": percentile(times, 95), "mean": sum(times) / len(times)}
 
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from decider.assess.evaluate import Report
+from decider.assess.evaluate import Report, cached_of
 
 _WIDTH = 220
 _HEIGHT = 14
@@ -72,6 +72,8 @@ def _picture(name: str, share: float, low: float, high: float) -> str:
 
 def _footer(report: Report) -> str:
     said = "A record is right when every closed field is. Intervals are Wilson's, at 95 %."
+    if report.from_cache:
+        said += f" From the cache: {cached_of(report)}."
     if report.left_out:
         said += f" Open fields are decided and not compared: {', '.join(report.left_out)}."
     return said

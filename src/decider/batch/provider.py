@@ -50,6 +50,7 @@ def run_batch(
     store: Store,
     *,
     mode: str | None = None,
+    passes: int | None = None,
     record: Callable[[int, Decision[S]], None] | None = None,
     folder: Path | None = None,
     watch: Callable[[Standing], None] = lambda _: None,
@@ -59,7 +60,8 @@ def run_batch(
     """Decide every row that the store does not hold, and record it there; returns when all are, or once `halted`.
 
     `rows` gives ids and inputs, each time from the first row on. What is under way is noted in the store, so that the
-    same call goes on after an interrupt or a kill, and submits nothing twice. `record` takes the number of a row and
+    same call goes on after an interrupt or a kill, and submits nothing twice. What failed for now is asked in `passes`
+    batches, in place of `retry.passes`. `record` takes the number of a row and
     its decision, in place of the store's `append`. Files on their way hold inputs: they have no name, and lie in
     `folder`. `watch` is told how the batches stand at each look.
     """
@@ -73,7 +75,7 @@ def run_batch(
     _check_offered(decider, plan, jobs)
     around = decider.around
     rounds = Rounds(
-        _replay(decider, plan, engine, mode or decider.mode),
+        _replay(decider, plan, engine, mode or decider.mode, passes or decider.task.spec.retry.passes),
         jobs,
         lambda: _until(halted, rows()),
         store,
@@ -87,11 +89,10 @@ def run_batch(
         rounds.go()
 
 
-def _replay(decider: Decider[S], plan: Plan, engine: ChatEngine, mode: str) -> Replay[S]:
+def _replay(decider: Decider[S], plan: Plan, engine: ChatEngine, mode: str, passes: int) -> Replay[S]:
     """What runs the pipeline of a row again: budgets, gates and records are those of the batches."""
-    passes, around = decider.task.spec.retry.passes, decider.around
     around = replace(
-        around, run=None, record=None, telemetry=None, gates={}, flights=Flights(), patient=False, passes=passes
+        decider.around, run=None, record=None, telemetry=None, gates={}, flights=Flights(), patient=False, passes=passes
     )
     return Replay(decider.task, plan, engine, around, mode)
 

@@ -20,7 +20,7 @@ from decider.batch.store import STATUSES, Store, header_of, refuse_other
 from decider.data.files import Format
 from decider.decider import Decider
 from decider.decision import Decision, Status, Usage
-from decider.errors import DataError, DeciderError, InputError
+from decider.errors import DataError, DeciderError, InputError, SpecError
 from decider.runtime.budget import Spend
 from decider.runtime.log.segment import Segment
 
@@ -43,7 +43,7 @@ class Tally:
     """How far a run is: its rows, how those ended that have their record, and what this process used.
 
     `resumed` rows had their record before. `again` counts those that failed in this pass and come again in the next.
-    `cost_usd` is None as soon as the price of a call is unknown.
+    `calls` are those to an endpoint; `cost_usd` is None as soon as the price of one is unknown.
     """
 
     rows: int
@@ -64,7 +64,7 @@ class Tally:
     def take(self, decision: Decision[Any]) -> None:
         """Count what a decision used, also one that is not recorded."""
         self.from_cache += decision.cached
-        self.calls += decision.attempts
+        self.calls += decision.attempts - sum(step.attempts for step in decision.steps if step.engine == "local")
         self.usage += decision.usage
         self.possibly_billed += decision.possibly_billed
         cost = decision.cost_usd
@@ -148,11 +148,15 @@ class Run(Generic[S]):
         return self._ended(lambda: self._decide(concurrency, passes, progress, pause or self._halted.wait))
 
     def go_batched(
-        self, *, watch: Callable[[Standing], None] = lambda _: None, pause: Callable[[float], object] | None = None
+        self,
+        *,
+        passes: int | None = None,
+        watch: Callable[[Standing], None] = lambda _: None,
+        pause: Callable[[float], object] | None = None,
     ) -> Summary:
         """Have the provider decide, in batches at half the price, what has no record yet; otherwise as `go`.
 
-        `watch` is told how the batches stand, at each look at them.
+        `watch` is told how the batches stand, at each look at them. Raises `SpecError` where the endpoint has none.
         """
         from decider.batch.provider import run_batch  # it needs openai, which is slow to import
 
@@ -162,6 +166,7 @@ class Run(Generic[S]):
                 self.inputs,
                 self.store,
                 mode=self.mode,
+                passes=passes,
                 record=self._recorded,
                 folder=self.store.folder,
                 watch=watch,
@@ -194,6 +199,8 @@ class Run(Generic[S]):
             decide()
             if self.tally.done == self.tally.rows and self._write():
                 out = self._out
+        except SpecError:
+            raise
         except (DeciderError, OSError) as error:
             self._broken = self._broken or error
         seconds = time.monotonic() - begun

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from decider.assess.evaluate import Report
+from decider.assess.evaluate import Report, cached_of
 from decider.assess.evaluate import evaluate as measure
 from decider.cli.console import (
     DataPath,
@@ -88,6 +88,8 @@ def show(report: Report) -> None:
     results.print(table)
     latency = report.latency_ms
     say(f"latency of one decision: {latency['p50']:.3f} ms at the median, {latency['p95']:.3f} ms at p95")
+    if report.from_cache:
+        say(f"from the cache: {cached_of(report)}")
     if report.left_out:
         say(f"open fields, decided and not compared: {', '.join(report.left_out)}")
     if report.failed:

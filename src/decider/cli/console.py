@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -34,6 +34,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the spec for this call; may be repeated."),
+]
+Refresh = Annotated[
+    bool, typer.Option("--refresh", help="Take no answers from the cache; keep new ones.", show_default=False)
 ]
 ModeOption = Annotated[
     str | None,
@@ -70,6 +73,11 @@ def parse_sets(pairs: list[str] | None) -> Mapping[str, str]:
             raise typer.BadParameter(f"--set {pair} is not KEY=VALUE, such as --set prompt.model=gpt-6-luna")
         found[key] = value
     return found
+
+
+def cache_of(refresh: bool) -> Literal["refresh"] | None:
+    """Return what a Decider is told of its cache."""
+    return "refresh" if refresh else None
 
 
 @contextmanager

@@ -10,7 +10,19 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from decider.cli.console import AsJson, ModeOption, Sets, SpecPath, note, parse_sets, percent, print_json, results
+from decider.cli.console import (
+    AsJson,
+    ModeOption,
+    Refresh,
+    Sets,
+    SpecPath,
+    cache_of,
+    note,
+    parse_sets,
+    percent,
+    print_json,
+    results,
+)
 from decider.decider import Decider
 from decider.decision import Decision
 
@@ -29,12 +41,13 @@ def decide(
         str | None, typer.Option("--input", metavar="JSON", help="The input as a JSON object, for tasks with `input:`.")
     ] = None,
     mode: ModeOption = None,
+    refresh: Refresh = False,
     as_json: AsJson = False,
     sets: Sets = None,
 ) -> None:
     """Decide one input."""
     value = _input(text, record)
-    with Decider[Any].load(spec, set=parse_sets(sets), mode=mode) as decider:
+    with Decider[Any].load(spec, set=parse_sets(sets), mode=mode, cache=cache_of(refresh)) as decider:
         decision = decider.decide(value)
     if as_json:
         print_json(decision.row())
@@ -79,6 +92,8 @@ def _show(decision: Decision[Any]) -> None:
 
 def _bill(decision: Decision[Any]) -> str:
     """What was used of an endpoint; an answer of this machine's own has no bill."""
+    if decision.cached:
+        return "; from the cache"
     used = decision.usage
     if all(step.engine == "local" for step in decision.steps):
         return ""

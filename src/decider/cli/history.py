@@ -64,7 +64,7 @@ def shortly(value: Any) -> str:
 
 def counted(count: int, what: str) -> str:
     """Return a number with what it counts."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+    return f"{count} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def left_out(reasons: Counter[str]) -> str:

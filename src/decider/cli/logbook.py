@@ -32,7 +32,7 @@ from decider.runtime.log.selection import Selection
 from decider.spec.values import Seconds
 from decider.task import Task
 
-_PANEL = "The log"
+_PANEL = "Log and cache"
 _EXAMPLES = {
     "list": "decider log list mine/spec.yaml --since 7d --field team=billing",
     "show": "decider log show mine/spec.yaml 3f9c2a1b",

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn
@@ -27,8 +29,10 @@ from decider.batch.scan import scan
 from decider.cli.console import (
     AsJson,
     ModeOption,
+    Refresh,
     Sets,
     SpecPath,
+    cache_of,
     note,
     notes,
     parse_sets,
@@ -36,7 +40,7 @@ from decider.cli.console import (
     print_json,
     say,
 )
-from decider.data.files import FORMATS, Format
+from decider.data.files import Format
 from decider.decider import Decider
 from decider.errors import DeadlineExceeded
 
@@ -48,6 +52,13 @@ _INTERRUPTED = 130
 _ASK_ABOVE = 5.0
 _LINE_EVERY = 10.0
 _BAR_EVERY = 0.1
+_QUIET = 5.0
+"""Seconds in which no row ends, after which the endpoint is waited for."""
+
+_BAR = 12
+"""Columns that the bar takes: what it says matters more."""
+
+_WINDOW = 24 * 3600.0
 _LOCKS = os.name == "posix"
 _SHOW_CURSOR = "\x1b[?25h\n"
 
@@ -73,7 +84,8 @@ def run(
         str | None, typer.Option(metavar="COLS", help="Columns of IN that OUT has, too, with commas between.")
     ] = None,
     max_failed: Annotated[
-        str, typer.Option(metavar="N|P%", help="How many rows may fail before this ends with exit code 1.")
+        str,
+        typer.Option(metavar="N", help="How many rows may fail without exit code 1: a number or a share such as 0.1%."),
     ] = "0",
     estimated: Annotated[bool, typer.Option("--estimate", help="Say what it would take; no call is made.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help=f"Do not ask before a run above ${_ASK_ABOVE:g}.")] = False,
@@ -81,12 +93,13 @@ def run(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Decide rows again that an earlier run recorded as failed.")
     ] = False,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Take no answers from the cache; keep new ones.")] = False,
+    refresh: Refresh = False,
     batch: Annotated[
         bool, typer.Option("--batch", help="Have the provider decide within a day, at half the price.")
     ] = False,
     format: Annotated[  # the word of the command line
-        Format | None, typer.Option(metavar="|".join(FORMATS), help="What IN is, where its name does not tell.")
+        Format | None,
+        typer.Option(metavar="FORMAT", help="What IN is, where its name does not tell: jsonl, csv or parquet."),
     ] = None,
     as_json: AsJson = False,
     sets: Sets = None,
@@ -94,13 +107,12 @@ def run(
     """Decide every row of a file: each is recorded as it is done, and the same command goes on where it stopped."""
     allowed = _allowed(max_failed)
     given = sys.stdin.buffer if source == "-" else Path(source)
-    cache: Literal["refresh"] | None = "refresh" if refresh else None
-    with Decider[Any].load(spec, set=parse_sets(sets), mode=mode, cache=cache) as decider:
+    with Decider[Any].load(spec, set=parse_sets(sets), mode=mode, cache=cache_of(refresh)) as decider:
         share = _batch_share(decider) if batch else 1.0
         if estimated:
             with Rows(decider.task, given, Path(tempfile.gettempdir()), format=format) as rows:
                 found = estimate(decider, scan(rows), concurrency=concurrency, share=share)
-            _show_estimate(found, as_json=as_json)
+            _show_estimate(replace(found, seconds=_WINDOW) if batch else found, batch=batch, as_json=as_json)
             return
         if out is None:
             raise typer.BadParameter("name the file to write: -o OUT, or ask for an --estimate")
@@ -113,16 +125,17 @@ def run(
                 _ask(estimate(decider, one.scan, done=one.tally.done, concurrency=concurrency, share=share))
             if not _LOCKS:
                 note("nothing on this platform keeps a second process from the same OUT: start none")
-            with _stopping(one, again), _progress(one.tally) as progress:
+            with _stopping(one, again):
                 if batch:
-                    summary = one.go_batched(watch=_say_batches)
+                    summary = one.go_batched(passes=passes, watch=_say_batches)
                 else:
-                    summary = one.go(concurrency=concurrency, passes=passes, progress=progress)
+                    with _progress(one.tally):
+                        summary = one.go(concurrency=concurrency, passes=passes)
     if as_json:
         print_json(summary.to_json())
     else:
         _show(summary)
-    code = _end(summary, allowed, again)
+    code = _end(summary, allowed, _way_on(context, source, summary.error))
     if code:
         raise typer.Exit(code)
 
@@ -146,13 +159,16 @@ def _allowed(text: str) -> Callable[[int], float]:
     return lambda rows: most if share == text else rows * most / 100.0
 
 
-def _show_estimate(found: Estimate, *, as_json: bool) -> None:
+def _show_estimate(found: Estimate, *, batch: bool, as_json: bool) -> None:
     if as_json:
         print_json(found.to_json())
         return
+    if not found.calls:
+        say(f"{_rows(found.rows)}, in about {_time(found.seconds)}: this machine decides, and no call is made")
+        return
     say(f"{_rows(found.rows)}: about {_calls(found.calls)}, {_tokens(found.input_tokens, found.output_tokens)}")
     cost = "about " * (found.cost_usd is not None) + _dollars(found.cost_usd)
-    say(f"{cost}, in {_time(found.seconds)} if a call lasts a second")
+    say(f"{cost}, {'within 24 hours' if batch else f'in {_time(found.seconds)} if a call lasts a second'}")
     say("without what a model thinks before its answer, calls that fail, and answers that are cached")
 
 
@@ -164,9 +180,12 @@ def _ask(found: Estimate) -> None:
         raise typer.Exit(2)
 
 
-def _again(context: typer.Context, source: str) -> str:
-    """The command that goes on where this one stops."""
+def _again(context: typer.Context, source: str, raised: str = "") -> str:
+    """The command that goes on where this one stops, with a key of the spec `raised`."""
     given = [one for one in context.obj if one != "--overwrite"]
+    if raised:
+        given = [f"{raised}=MORE" if one.startswith(f"{raised}=") else one for one in given]
+        given += [] if f"{raised}=MORE" in given else ["--set", f"{raised}=MORE"]
     return shlex.join(["decider", *given]) + ("  # with the same rows on stdin" if source == "-" else "")
 
 
@@ -209,20 +228,62 @@ def _go_on(again: str) -> str:
     return f"what was decided is recorded; go on with:\n  {again}"
 
 
+def _way_on(context: typer.Context, source: str, error: Exception | None) -> str:
+    """What to do about a run that ended early; the same command alone would not help one whose budget is used up."""
+    used_up = re.match(r"(budget\.run\.\w+) is ([^;]+);", str(error))
+    if used_up is None:
+        return _go_on(_again(context, source))
+    key, limit = used_up.groups()
+    remedy = f"raise {key} above {limit}, in the spec or here, and go on with"
+    return f"what was decided is recorded; {remedy}:\n  {_again(context, source, key)}"
+
+
 @contextmanager
-def _progress(tally: Tally) -> Iterator[Callable[[Tally], None]]:
-    """Show on stderr how far a run is: a bar for somebody who looks, or else a line now and then."""
-    begun = time.monotonic()
-
-    def said() -> str:
-        return _said(tally, time.monotonic() - begun)
-
+def _progress(tally: Tally) -> Iterator[None]:
+    """Show on stderr how far a run is, whether rows end or not: a bar for somebody who looks, or else lines."""
+    pace = _Pace(tally)
     if not notes.is_interactive:
-        yield _now_and_then(_LINE_EVERY, lambda: note(said()))
+        with _every(_LINE_EVERY, lambda: note(", ".join(pace.said()))):
+            yield
         return
-    with Progress(BarColumn(), TextColumn("{task.description}"), console=notes, transient=True) as bar:
-        shown = bar.add_task(said(), total=tally.rows, completed=tally.done)
-        yield _now_and_then(_BAR_EVERY, lambda: bar.update(shown, completed=tally.done, description=said()))
+    columns = (BarColumn(bar_width=_BAR), TextColumn("{task.description}"))
+    with Progress(*columns, console=notes, transient=True) as bar:
+        shown = bar.add_task("", total=tally.rows, completed=tally.done)
+
+        def show() -> None:
+            bar.update(shown, completed=tally.done, description=_fitting(pace.said(), notes.width - _BAR - 2))
+
+        show()
+        with _every(_BAR_EVERY, show):
+            yield
+
+
+@contextmanager
+def _every(seconds: float, show: Callable[[], None]) -> Iterator[None]:
+    """Have something shown now and then, by a thread of its own."""
+    over = threading.Event()
+
+    def tick() -> None:
+        while not over.wait(seconds):
+            show()
+
+    ticking = threading.Thread(target=tick, name="decider-progress", daemon=True)
+    ticking.start()
+    try:
+        yield
+    finally:
+        over.set()
+        ticking.join()
+
+
+def _fitting(parts: Sequence[str], width: int) -> str:
+    """As much of a line as fits, the first parts first."""
+    line = parts[0]
+    for part in parts[1:]:
+        if len(line) + 2 + len(part) > width:
+            break
+        line = f"{line}, {part}"
+    return line
 
 
 def _say_batches(now: Standing) -> None:
@@ -234,40 +295,49 @@ def _say_batches(now: Standing) -> None:
     note(f"{batches} under way: {done}; next look in {_time(now.seconds)}")
 
 
-def _now_and_then(seconds: float, show: Callable[[], None]) -> Callable[[Tally], None]:
-    last = time.monotonic()
+class _Pace:
+    """How far a run is, how fast, and since when nothing has ended."""
 
-    def progress(_: Tally) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= seconds:
-            last = now
-            show()
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._begun = self._moved = time.monotonic()
+        self._seen = self._where()
 
-    return progress
+    def said(self) -> list[str]:
+        """Return what there is to say, what matters most first: rows, time left, failures, rate, cost."""
+        tally, now, where = self._tally, time.monotonic(), self._where()
+        if where != self._seen:
+            self._seen, self._moved = where, now
+        done = tally.done
+        rate = (done - tally.resumed) / max(now - self._begun, 1e-9)
+        parts = [f"{done:,} of {tally.rows:,} rows ({percent(done / max(tally.rows, 1))})", *self._next(now, rate)]
+        parts.append(f"{tally.statuses['failed']:,} failed")
+        if tally.again:
+            parts.append(f"{tally.again:,} to try again")
+        parts.append(f"{rate:,.1f} rows/s")
+        if tally.calls:
+            parts.append(_dollars(tally.cost_usd))
+        return parts
 
+    def _next(self, now: float, rate: float) -> tuple[str, ...]:
+        """What is to come, or what is waited for."""
+        left = self._tally.rows - self._tally.done
+        if not left:
+            return ("writing OUT",)
+        if now - self._moved >= _QUIET:
+            return ("waiting for the endpoint", f"no row for {_time(now - self._moved)}")
+        return (f"about {_time(left / rate)} left" if rate else "begun",)
 
-def _said(tally: Tally, seconds: float) -> str:
-    """How far a run is, in a line: rows, rate, cost, failures, time left."""
-    done = tally.done
-    rate = (done - tally.resumed) / max(seconds, 1e-9)
-    parts = [f"{done:,} of {tally.rows:,} rows ({percent(done / max(tally.rows, 1))})", f"{rate:,.1f} rows/s"]
-    if tally.calls:
-        parts.append(_dollars(tally.cost_usd))
-    parts.append(f"{tally.statuses['failed']:,} failed")
-    if tally.again:
-        parts.append(f"{tally.again:,} to try again")
-    if rate:
-        parts.append(f"{_time((tally.rows - done) / rate)} left")
-    return ", ".join(parts)
+    def _where(self) -> tuple[int, int]:
+        return self._tally.done, self._tally.again
 
 
 def _show(summary: Summary) -> None:
     tally = summary.tally
     ended = [f"{count:,} {status}" for status, count in tally.statuses.items() if count]
-    cached = f", {tally.from_cache:,} of them from the cache" if tally.from_cache else ""
-    before = f"; {tally.resumed:,} were done before" if tally.resumed else ""
-    say(f"{_rows(tally.rows)}: {', '.join(ended) or 'none is done'}{cached}{before}")
+    left = tally.rows - tally.done
+    counts = [*ended, f"{left:,} to do"] if left else ended
+    say(f"{_rows(tally.rows)}: {', '.join(counts)}{_when(tally)}")
     if tally.calls:
         unsure = f"; {_calls(tally.possibly_billed)} without an answer may be billed" if tally.possibly_billed else ""
         used = _tokens(tally.usage.input_tokens, tally.usage.output_tokens)
@@ -276,14 +346,23 @@ def _show(summary: Summary) -> None:
     say(f"{_time(summary.seconds)}{written}")
 
 
-def _end(summary: Summary, allowed: Callable[[int], float], again: str) -> int:
+def _when(tally: Tally) -> str:
+    """Which of the rows an earlier run had decided, and which the cache."""
+    cached = f"{tally.from_cache:,} from the cache" if tally.from_cache else ""
+    if not tally.resumed:
+        return cached and f"; {cached}"
+    now = tally.done - tally.resumed
+    return f"; {tally.resumed:,} were done before" + (f", {now:,} now" if now else "") + (cached and f" ({cached})")
+
+
+def _end(summary: Summary, allowed: Callable[[int], float], way_on: str) -> int:
     """Say what is left to do, and return the exit code."""
     for row in summary.unwritten:
         typer.echo(json.dumps(row, ensure_ascii=False, default=str), err=True)
     if summary.error is not None:
         note(f"error: {summary.error}{_not_before(summary.error)}")
     if summary.out is None:
-        note(_go_on(again))
+        note(way_on)
         return _INTERRUPTED if summary.error is None else 1
     failed = summary.tally.statuses["failed"]
     if failed <= allowed(summary.tally.rows):

@@ -89,9 +89,10 @@ def _from_jsonl(file: BinaryIO, name: str) -> Iterator[FileRow]:
             continue
         n += 1
         try:
-            row = FileRow(n, line, from_json(raw, allow_inf_nan=False))
+            row = FileRow(n, line, from_json(raw.rstrip(), allow_inf_nan=False))
         except ValueError as error:
-            row = FileRow(n, line, _text(raw, line, name).strip(), f"is not JSON: {error}")
+            said = str(error).replace(" at line 1 column ", " at column ")  # its own line is the first to the parser
+            row = FileRow(n, line, _text(raw, line, name).strip(), f"is not JSON: {said}")
         yield row
 
 

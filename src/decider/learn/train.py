@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +24,7 @@ from decider.decision import Example
 from decider.learn.fit import Fitted, Told, fit
 from decider.metrics import percentile, wilson
 from decider.model import folder
+from decider.redact import Redactor
 from decider.task import Task
 
 __all__ = ["Share", "TrainReport", "fit", "train"]
@@ -89,10 +90,12 @@ def train(
     """Train a classifier of every closed field of `task` and write it to the folder `path`.
 
     Raises `DataError` where the rows teach nothing, and `ModelError` where something else stands at `path`. The same
-    rows and seed give the same weights.
+    rows and seed give the same weights. Where the spec has `redact`, it learns from redacted inputs, as it is asked
+    them.
     """
     begun, target = process_time(), Path(path)
     folder.refuse_foreign(target)
+    dataset = _redacted(task, dataset)
     fitted = fit(task, dataset, seed=seed, progress=progress)
     report = TrainReport(
         model=str(path),
@@ -106,6 +109,14 @@ def train(
     )
     folder.save(target, manifest=_manifest(task, dataset, report, seed), features=fitted.features, heads=fitted.heads)
     return report
+
+
+def _redacted(task: Task[Any], dataset: Dataset) -> Dataset:
+    """The rows as the model will see them."""
+    redactor = Redactor.of(task)
+    if redactor is None:
+        return dataset
+    return Dataset(tuple(replace(one, input=redactor.redact(one.input, row=one.id)) for one in dataset))
 
 
 def _manifest(task: Task[Any], dataset: Dataset, report: TrainReport, seed: int) -> dict[str, Any]:
