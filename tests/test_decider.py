@@ -591,3 +591,14 @@ def test_answers_that_vote_are_drawn_from_an_endpoint(decide: Decide) -> None:
     assert (decision.output.team, decision.attempts, decision.usage.input_tokens) == ("billing", 3, 33)
     assert decision.fields["team"].probabilities == {"billing": 2 / 3, "login": 1 / 3}
     assert decision.confidence == pytest.approx(2 / 3)
+
+
+def test_an_engine_of_a_test_leaves_the_cache_alone(tmp_path: Path) -> None:
+    task = Task(Route, name="route", cache={}, folder=tmp_path)
+    first, second = ({"team": team, "urgent": True} for team in ("billing", "login"))
+    with Decider(task, engine=FakeEngine(first)) as decider:
+        for said in (first, second):
+            with decider.override(engine=FakeEngine(said)):
+                assert decider.decide("x").output.model_dump() == said
+        assert not decider.decide("x").cached
+        assert decider.decide("x").cached

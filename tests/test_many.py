@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel
 
 from decider.decider import Decider
-from decider.decision import Decision, new_id
+from decider.decision import Decision, Reply, new_id
 from decider.errors import BudgetExceeded, DataError, EngineRejected, EngineUnavailable, InputError
 from decider.runtime.budget import Spend
 from decider.task import Task
@@ -307,3 +307,61 @@ def test_ids_are_never_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("decider.decision._ids", Emptied())
     assert len(new_id()) == 32
+
+
+def test_halt_is_about_each_alone() -> None:
+    decider, _ = decider_of(BILLING, in_process=True)
+    decider.halt()
+    assert len(list(decider.decide_many("abc"))) == 3
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_no_further_call_is_made_while_somebody_holds_the_error(colour: str) -> None:
+    decider, engine = decider_of(EngineRejected("no", reason="request"), BILLING, delay=0.03)
+    texts = list(map(str, range(200)))
+
+    async def run() -> None:
+        with pytest.raises(EngineRejected) as held:
+            async for _ in decider.adecide_many(texts, concurrency=2, on_error="raise"):
+                pass
+        made = len(engine.requests)
+        await asyncio.sleep(0.2)
+        assert (len(engine.requests), str(held.value)) == (made, "no")
+
+    with decider:
+        if colour == "async":
+            asyncio.run(run())
+            return
+        with pytest.raises(EngineRejected) as held:
+            list(decider.decide_many(texts, concurrency=2, on_error="raise"))
+        time.sleep(0.05)
+        made = len(engine.requests)
+        time.sleep(0.2)
+        assert (len(engine.requests), str(held.value)) == (made, "no")
+
+
+def test_rows_of_a_decider_that_is_closed_meanwhile_are_not_left_out_in_silence() -> None:
+    decider, _ = decider_of(BILLING, delay=0.1)
+    decided = decider.decide_many(map(str, range(20)), concurrency=2)
+    next(decided)
+    decider.close()
+    with pytest.raises(RuntimeError, match="the Decider was closed while rows were under way"):
+        list(decided)
+    decider.close()
+
+
+def test_halt_lets_all_samples_that_are_under_way_end() -> None:
+    class Slow(FakeEngine):
+        async def apredict(self, request: Any) -> Any:
+            self.requests.append(request)
+            await asyncio.sleep(0.05 + 0.15 * request.sample)
+            return Reply(text='{"team":"billing"}')
+
+    task = Task(Route, name="route", prompt={"model": "m", "samples": 3})
+    engine = Slow(BILLING, in_process=False)
+    with Decider(task, engine=engine) as decider:
+        decider.decide("x")
+        engine.requests.clear()
+        threading.Timer(0.12, decider.halt).start()
+        assert [one.status for one in decider.each(rows("a"), record=nothing, concurrency=3)] == ["decided"]
+    assert len(engine.requests) == 3

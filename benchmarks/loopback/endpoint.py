@@ -57,7 +57,7 @@ class Behaviour:
 
     `faults` gives the share of calls that end otherwise: "throttled" (429 with Retry-After: `retry_after`), "error"
     (500), "reset", "timeout" (an answer after `hang` seconds, or never), "garbage" (200 with what is no completion),
-    and "malformed" (a completion that does not fit the schema).
+    "malformed" (a completion that does not fit the schema), and "denied" (401).
     """
 
     answers: tuple[str, ...]
@@ -187,6 +187,8 @@ class Desk:
                 connection.write(_http(429, b'{"error": {"message": "too many requests"}}', headers=after))
             case "error":
                 connection.write(_http(500, b'{"error": {"message": "the server had an error"}}'))
+            case "denied":
+                connection.write(_http(401, b'{"error": {"message": "no such key"}}'))
             case "garbage":
                 connection.write(_GARBAGE[self._random.randrange(len(_GARBAGE))])
             case _:

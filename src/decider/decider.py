@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import threading
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import aclosing, closing, contextmanager
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
@@ -144,7 +144,7 @@ class Decider(Generic[S]):
         _check_many(concurrency, on_error)
         around = replace(self._around, patient=True, passes=self.task.spec.retry.passes)
         courses = (self._found(x, mode, str(n)) or self._course(x, around, mode, str(n)) for n, x in enumerate(rows, 1))
-        return (_settle(decision, on_error) for decision in self._decided(courses, concurrency, mode, ordered=True))
+        return _settled(self._decided(courses, concurrency, mode, ordered=True), on_error)
 
     async def adecide_many(
         self,
@@ -163,8 +163,10 @@ class Decider(Generic[S]):
         def begin(n: int, x: Any) -> Decision[S] | Waiting[S]:
             return self._found(x, mode, str(n)) or self._course(x, around, mode, str(n))
 
-        async for decision in in_order(self._driver, rows, begin, concurrency, known=self._around.is_known):
-            yield _settle(decision, on_error)
+        decided = in_order(self._driver, rows, begin, concurrency, known=self._around.is_known)
+        async with aclosing(decided):
+            async for decision in decided:
+                yield _settle(decision, on_error)
 
     def each(
         self,
@@ -236,16 +238,20 @@ class Decider(Generic[S]):
 
     @contextmanager
     def override(self, *, engine: Engine) -> Iterator[None]:
-        """Answer everything with `engine` inside the block, on every thread: for tests of code that decides."""
+        """Answer everything with `engine` inside the block, on every thread: for tests of code that decides.
+
+        The cache is left alone: what a test says is not kept, and what was kept does not answer in its place.
+        """
         with self._lock:
             before, self._given = self._given, engine
             plans, self._plans = self._plans, {}
             shortcuts, self._shortcuts = self._shortcuts, {}
+            around, self._around = self._around, replace(self._around, cache=None)
         try:
             yield
         finally:
             with self._lock:
-                self._given, self._plans, self._shortcuts = before, plans, shortcuts
+                self._given, self._plans, self._shortcuts, self._around = before, plans, shortcuts, around
 
     def close(self) -> None:
         """Let go of connections, files and the loop thread; a later call opens them again."""
@@ -285,16 +291,18 @@ class Decider(Generic[S]):
 
     def _decided(
         self, courses: Iterable[Decision[S] | Waiting[S]], concurrency: int, mode: str | None, *, ordered: bool
-    ) -> Iterator[Decision[S]]:
+    ) -> Generator[Decision[S]]:
         """Decide side by side what asks an endpoint, and in this thread what does not; some are decided already."""
         if all(engine.in_process for _, engine in self.plan(mode)):
-            begun = takewhile(lambda _: not self._halted, courses)
+            begun = takewhile(lambda _: ordered or not self._halted, courses)
             return (one if isinstance(one, Decision) else self._driver.run(one) for one in begun)
         from decider.many import Batch  # asyncio is slow to import, and local decisions need none
 
         batch = Batch[S](self._driver, concurrency, known=self._around.is_known)
+        if ordered:
+            return batch.ordered(courses)
         self._batches.add(batch)
-        return batch.ordered(courses) if ordered else batch.unordered(courses)
+        return batch.unordered(courses)
 
     def _found(
         self,
@@ -350,6 +358,12 @@ def _check_many(concurrency: int, on_error: str) -> None:
         raise ValueError(f"concurrency must be at least 1, not {concurrency}")
     if on_error not in ("yield", "raise"):
         raise ValueError(f"on_error must be 'yield' or 'raise', not {on_error!r}")
+
+
+def _settled(decided: Generator[Decision[S]], on_error: OnError) -> Iterator[Decision[S]]:
+    with closing(decided):  # also while somebody holds an error that was raised here: no further call is made
+        for decision in decided:
+            yield _settle(decision, on_error)
 
 
 def _settle(decision: Decision[S], on_error: OnError) -> Decision[S]:

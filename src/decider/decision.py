@@ -42,8 +42,8 @@ def new_id() -> str:
         return os.urandom(16).hex()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_ids.clear)
+_at_fork: Callable[..., None] = getattr(os, "register_at_fork", lambda **_: None)  # Windows has no fork
+_at_fork(after_in_child=_ids.clear)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,6 +111,7 @@ class Driver:
         finally:
             for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)  # what they used counts as well
 
 
 async def _within_slot(ask: Ask, slots: Slots | None) -> Reply:
@@ -118,9 +119,9 @@ async def _within_slot(ask: Ask, slots: Slots | None) -> Reply:
         return ask.engine.predict(ask.request)
     if slots is None:
         return await _asked(ask)
-    begun = time.perf_counter()
+    begun, ask.waiting = time.perf_counter(), True
     await slots.take()
-    ask.queued = time.perf_counter() - begun
+    ask.queued, ask.waiting = time.perf_counter() - begun, False
     throttled = False
     try:
         return await _asked(ask)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Sized
+from contextlib import closing
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +30,8 @@ _UNDER_WAY = 4
 
 _AHEAD = 32
 """The same, with those that are decided and wait for their turn: one slow row does not hold up the order for all."""
+
+_CLOSED = "the Decider was closed while rows were under way"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,30 +61,30 @@ class Batch(Generic[S]):
         self._called = False
         self._halted = False
 
-    def ordered(self, rows: Iterable[Row[S]]) -> Iterator[Decision[S]]:
+    def ordered(self, rows: Iterable[Row[S]]) -> Generator[Decision[S]]:
         """Yield the decisions in the order of their rows."""
         early: dict[int, _Ended[S]] = {}
         due = 1
-        with fewer_collections():
-            for one in self._run(rows, early):
+        with fewer_collections(), closing(self._run(rows, early)) as running:
+            for one in running:
                 early[one.n] = one
                 while (next_one := early.pop(due, None)) is not None:
                     due += 1
                     yield from _decision(next_one)
 
-    def unordered(self, rows: Iterable[Row[S]]) -> Iterator[Decision[S]]:
+    def unordered(self, rows: Iterable[Row[S]]) -> Generator[Decision[S]]:
         """Yield the decisions as they end; rows that were dropped, after `halt`, are left out."""
-        with fewer_collections():
-            for one in self._run(rows, {}):
+        with fewer_collections(), closing(self._run(rows, {})) as running:
+            for one in running:
                 yield from _decision(one)
 
     def halt(self) -> None:
         """Begin no row any more; calls that are under way end, and what else was begun is dropped."""
         self._halted = True
         self._slots.close()
-        self._loop.call(self._drop)
+        self._loop.tell(self._drop)
 
-    def _run(self, rows: Iterable[Row[S]], held: Sized) -> Iterator[_Ended[S]]:
+    def _run(self, rows: Iterable[Row[S]], held: Sized) -> Generator[_Ended[S]]:
         """Begin rows while there is room, and yield each that ends; those that are `held` take room, too."""
         source = enumerate(rows, 1)
         begun = ended = 0
@@ -101,7 +104,7 @@ class Batch(Generic[S]):
                     yield one
         finally:
             if ended < begun:
-                self._loop.call(self._cancel)
+                self._loop.tell(self._cancel)
 
     def _begin(self, n: int, row: Row[S]) -> None:
         """Hand a row to the loop, which is called once for all that came since."""
@@ -126,7 +129,7 @@ class Batch(Generic[S]):
     def _end(self, n: int, task: asyncio.Task[Decision[S]]) -> None:
         del self._tasks[n]
         if task.cancelled():
-            self._ended.put(_Ended(n))
+            self._ended.put(_Ended(n, error=None if self._halted else RuntimeError(_CLOSED)))
         elif (error := task.exception()) is not None:
             self._ended.put(_Ended(n, error=error))
         else:
@@ -161,7 +164,7 @@ async def in_order(
     concurrency: int,
     *,
     known: bool,
-) -> AsyncIterator[Decision[S]]:
+) -> AsyncGenerator[Decision[S]]:
     """Decide rows in the running loop; yield the decisions in the order of their rows."""
     own = _Own[S](driver, concurrency, known=known)
     due = 1

@@ -313,3 +313,115 @@ def test_a_clock_that_is_set_back_changes_nothing(decide: Decide, monkeypatch: p
     decision = decide(decider_of(FakeEngine(DOWN, DOWN, BILLING)), "x")
     assert decision.status == "decided"
     assert 0.0 <= decision.latency_ms < 60_000.0
+
+
+def test_a_batch_does_not_take_a_circuit_that_nobody_looked_at_for_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "PROBE_EVERY", 0.01)
+    monkeypatch.setattr("decider.pipeline.calls.LASTING", 0.2)
+    engine = FakeEngine(*[DOWN] * gate.FAILURES, BILLING, in_process=False, delay=0.02)
+    with decider_of(engine, retry={"attempts": 1, "passes": 1, "deadline": "200ms"}) as decider:
+        for _ in range(gate.FAILURES):
+            with pytest.raises(EngineUnavailable, match="^down$"):
+                decider.decide("x")
+        time.sleep(0.3)  # it is up again, and nobody asks
+        assert {one.status for one in decider.decide_many(map(str, range(30)))} == {"decided"}
+
+
+def test_a_row_that_never_had_its_turn_takes_nothing_from_a_budget() -> None:
+    engine = FakeEngine(BILLING, in_process=False, delay=0.05)
+    with decider_of(engine, budget={"run": {"calls": 1000}}) as decider:
+        rows = decider.decide_many(map(str, range(100)), concurrency=2)
+        next(rows)
+        rows.close()  # type: ignore[attr-defined]
+        decider.close()
+        budget = decider.around.run
+        assert budget is not None
+        assert budget.spent.calls == len(engine.requests) < 8
+        assert budget.reserve(Spend(calls=1000 - budget.spent.calls))
+
+
+def test_a_row_that_was_throttled_to_the_end_is_tried_in_later_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("decider.pipeline.course._BETWEEN_PASSES", 0.001)
+    busy = EngineUnavailable("busy", retry_after=0.05)
+    (decision,) = decider_of(FakeEngine(busy, busy, BILLING), retry={"attempts": 2}).decide_many(["x"])
+    assert (decision.status, decision.attempts) == ("decided", 3)
+
+
+def test_a_wait_that_only_this_row_has_no_time_for_does_not_end_a_batch(
+    monkeypatch: pytest.MonkeyPatch, decide: Decide
+) -> None:
+    monkeypatch.setattr("decider.pipeline.course._BETWEEN_PASSES", 0.001)
+    busy = EngineUnavailable("busy", retry_after=0.3)
+    decider = decider_of(FakeEngine(busy, busy, BILLING), retry={"deadline": "500ms"})
+    begun = time.perf_counter()
+    (decision,) = decider.decide_many(["x"])
+    assert (decision.status, decision.attempts) == ("decided", 3)
+    assert time.perf_counter() - begun >= 0.6  # it was not asked before the time
+    with pytest.raises(DeadlineExceeded) as caught:
+        decide(decider_of(FakeEngine(busy), retry={"deadline": "500ms"}), "x")
+    assert caught.value.retry_after == 0.3
+
+
+def test_a_decision_waits_for_a_budget_no_longer_than_its_deadline() -> None:
+    engine = Priced(used(10), delay=0.3, in_process=False)
+    decider = decider_of(engine, budget={"run": {"tokens": 150}}, retry={"deadline": "400ms"})  # one call at a time
+
+    def decide(n: int) -> Any:
+        try:
+            return decider.decide(str(n)).status
+        except DeadlineExceeded:
+            return "late"
+
+    begun = time.perf_counter()
+    with decider, ThreadPoolExecutor(6) as pool:
+        said = list(pool.map(decide, range(6)))
+    assert set(said) == {"decided", "late"}
+    assert time.perf_counter() - begun < 1.2
+
+
+def test_samples_that_wait_side_by_side_wait_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "PROBE_EVERY", 0.1)
+    engine = FakeEngine(DOWN, DOWN, BILLING, in_process=False, delay=0.01)
+    task = Task(Route, name="route", prompt={"model": "m", "samples": 5}, retry={"attempts": 100})
+    with Decider(task, engine=engine) as decider:
+        closed = decider.around.gate(engine)
+        for _ in range(gate.FAILURES):
+            closed.failed("down", throttled=False)
+        (decision,) = decider.decide_many(["x"])
+    assert decision.status == "decided"
+    assert decision.latency_ms > 0.0
+
+
+def test_calls_of_samples_that_were_given_up_are_counted() -> None:
+    class Refusing(FakeEngine):
+        async def apredict(self, request: Request) -> Reply:
+            self.requests.append(request)
+            await asyncio.sleep(0.02 if request.sample == 0 else 30.0)
+            raise EngineRejected("no", reason="request")
+
+    engine = Refusing(BILLING, in_process=False)
+    task = Task(Route, name="route", prompt={"model": "m", "samples": 3}, budget={"run": {"calls": 9}})
+    with Decider(task, engine=engine) as decider:
+        (decision,) = list(decider.decide_many(["x"], concurrency=1))
+        made = len(engine.requests)
+        assert (decision.status, decision.attempts, decision.possibly_billed) == ("failed", made, made - 1)
+        assert made < 3  # the last had not had its turn
+        engine.requests.clear()
+        with pytest.raises(EngineRejected):
+            decider.decide("x")
+        assert len(engine.requests) == 3
+        budget = decider.around.run
+        assert budget is not None
+        assert budget.spent == Spend(calls=made + 3)
+        (decision,) = list(decider.decide_many(["x"], concurrency=3))
+    assert (decision.attempts, decision.possibly_billed) == (3, 2)
+
+
+@pytest.mark.parametrize("keys", [{}, {"budget": {"run": {"tokens": 500}}}])
+def test_an_input_that_is_too_long_names_its_row(keys: Any) -> None:
+    class Short(Priced):
+        def most(self, request: Request) -> Usage | None:
+            raise InputError("too long")
+
+    (decision,) = decider_of(Short(InputError("too long")), **keys).decide_many(["x"])
+    assert str(decision.error) == "row 1: too long"

@@ -385,6 +385,52 @@ def _replaced(quick: Any, slow: Any) -> Any:
     return replace(quick._around, flights=slow._around.flights)
 
 
+def test_who_looked_before_another_landed_does_not_ask_again() -> None:
+    class Late(Store):
+        looks = 0
+
+        def get(self, key: str) -> str | None:  # type: ignore[override]
+            self.looks += 1
+            if self.looks == 2:  # the shortcut looks first
+                assert other.decide("x").output.team == "billing"
+                return None
+            return super().get(key)
+
+    store, engine = Late(), FakeEngine(BILLING)
+    decider = decider_of(store, engine=engine)
+    other = decider_of(store, engine=engine)
+    object.__setattr__(other, "_around", _replaced(other, decider))
+    decision = decider.decide("x")
+    assert (decision.cached, decision.attempts, len(engine.requests)) == (True, 0, 1)
+
+
+def test_where_the_first_is_cancelled_one_of_the_others_asks(cache: Cache) -> None:
+    engine = FakeEngine(BILLING, delay=0.1, in_process=False)
+    decider = decider_of(cache, engine=engine)
+
+    async def run() -> list[Any]:
+        first = asyncio.create_task(decider.adecide("x"))
+        await asyncio.sleep(0.02)
+        others = [asyncio.create_task(decider.adecide("x")) for _ in range(20)]
+        await asyncio.sleep(0.02)
+        first.cancel()
+        return await asyncio.gather(*others)
+
+    assert {one.output.team for one in asyncio.run(run())} == {"billing"}
+    assert len(engine.requests) == 2
+
+
+def test_an_engine_need_not_be_hashable(cache: Cache) -> None:
+    class Listed(FakeEngine):
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(self, other: object) -> bool:
+            return self is other
+
+    decider = decider_of(cache, engine=Listed(BILLING))
+    assert [decider.decide("x").cached for _ in range(2)] == [False, True]
+
+
 class Noted(BaseModel):
     team: Literal["billing", "login"]
     note: str

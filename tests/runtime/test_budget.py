@@ -74,3 +74,12 @@ def test_64_workers_never_exceed_it() -> None:
         made = sum(pool.map(work, range(64)))
     assert made == budget.spent.calls <= 1000
     assert budget.spent.tokens <= 40_000
+
+
+def test_a_forked_child_does_not_wait_for_what_its_parent_has_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
+    budget = Budget(limits_of(calls=2), "run")
+    assert budget.reserve(CALL)
+    assert budget.reserve(CALL)
+    assert not budget.reserve(CALL)
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    assert budget.reserve(CALL)

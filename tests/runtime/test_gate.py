@@ -158,3 +158,12 @@ def test_threads_take_no_more_than_there_is() -> None:
     for thread in threads:
         thread.join()
     assert sum(made) == CAPACITY // RETRY
+
+
+def test_a_forked_child_does_not_wait_for_its_parents_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate()
+    with gate._lock:  # as another thread may have it at the moment of the fork
+        monkeypatch.setattr("os.getpid", lambda: 1)
+        assert gate.wait() == 0.0
+        gate.answered(0.0, 0.1)
+        assert gate.has_answered

@@ -97,3 +97,19 @@ def test_the_loop_calls_what_it_is_given() -> None:
     loop.call(called.set)
     assert called.wait(30.0)
     loop.close()
+
+
+def test_what_ends_work_begins_no_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, called = LoopThread(), threading.Event()
+    loop.tell(called.set)
+    assert loop._loop is None
+    running = loop._running()
+    loop.tell(called.set)
+    assert called.wait(30.0)
+    loop.close()
+    loop._loop = running  # as where another thread closes it at this moment
+    loop.tell(called.clear)
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    loop.tell(called.clear)
+    loop._loop = None
+    assert called.is_set()

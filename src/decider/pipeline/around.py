@@ -41,7 +41,7 @@ class Around:
     refresh: bool = False
     flights: Flights = field(default_factory=Flights)
     gates: dict[str, Gate] = field(default_factory=dict)
-    prefixes: dict[tuple[Engine, tuple[str, ...]], bytes] = field(default_factory=dict)
+    prefixes: dict[tuple[str, str, str, tuple[str, ...]], bytes] = field(default_factory=dict)
     run: Budget | None = None
     redactor: Redactor | None = None
     telemetry: Telemetry | None = None
@@ -61,10 +61,11 @@ class Around:
 
     def prefix(self, task: Task[Any], step: Step, engine: Engine, paths: tuple[str, ...]) -> bytes:
         """What the keys of the answers of an engine begin with, where it is asked for the fields at `paths`."""
-        found = self.prefixes.get((engine, paths))
+        same = (engine.name, engine.identity, step.role, paths)
+        found = self.prefixes.get(same)
         if found is None:
             identity = "" if self.redactor is None else self.redactor.identity
-            found = self.prefixes[engine, paths] = recall.prefix(task, engine, step.role, paths, identity)
+            found = self.prefixes[same] = recall.prefix(task, engine, step.role, paths, identity)
         return found
 
 

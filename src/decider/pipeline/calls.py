@@ -31,6 +31,9 @@ _SETTLING = 0.01
 _BEYOND = "asking again in {0:.3g} s would be beyond the deadline of {1:g} s (retry.deadline)"
 
 
+_RESERVED = "others had reserved what is left of the budget for all of {0:g} s (retry.deadline)"
+
+
 class Calls:
     """Makes the calls of one decision, and counts what they took."""
 
@@ -43,13 +46,16 @@ class Calls:
         """The calls that were made."""
         self.possibly_billed = 0
         """Those that may have been billed, although no answer came."""
+        self.asked = 0.0
+        """For how many seconds the endpoint wanted to be left alone when the pass ended."""
         self.span: Span | None = None
         """What tells the application's telemetry of each call, where it wants to know."""
 
     def begin(self) -> None:
         """Start the clock, and the attempts, of one pass."""
         self._began = time.perf_counter()
-        self._queued = 0.0
+        self._queued = self.asked = 0.0
+        self._beside = 1
         self._retries = Retries(self._retry.attempts)
 
     @property
@@ -71,7 +77,7 @@ class Calls:
 
         Of `samples` that are drawn side by side, each waits in the queue while the others do.
         """
-        gate, cost = self._around.gate(engine), 0.0
+        gate, cost, self._beside = self._around.gate(engine), 0.0, samples
         last: EngineUnavailable | DeadlineExceeded | None = None
         while True:
             yield from self._admitted(gate, cost, last)
@@ -86,7 +92,7 @@ class Calls:
                 if not (probing and self._around.patient):
                     yield Sleep(seconds=self._pause(error))
                 else:  # it asked in the place of all: neither the attempt nor the time is its own
-                    self._queued = queued + time.perf_counter() - began
+                    self._queued += (time.perf_counter() - began - (self._queued - queued)) / samples
             else:
                 gate.answered(cost, time.perf_counter() - began - (self._queued - queued))
                 return reply
@@ -108,11 +114,17 @@ class Calls:
             failed = error if ask.timeout == remaining else _hanging(error, ask)
             used = self._failed(failed, most)
             raise failed from (error.__cause__ if failed is error else error)
+        except GeneratorExit:  # the decision was given up
+            if ask.waiting:
+                self.count, used = self.count - 1, Spend()
+            else:
+                self.possibly_billed += 1
+            raise
         finally:
             self._queued += ask.queued / samples
             for budget in self._budgets:
                 budget.settle(most, used)
-            if self.span is not None and ask.timeout > 0:
+            if self.span is not None and ask.timeout > 0 and not ask.waiting:
                 began = started + int(ask.queued * 1e9)
                 self.span.asked(engine, started=began, ended=time.time_ns(), reply=reply, error=failed)
 
@@ -130,11 +142,13 @@ class Calls:
     def _pause(self, error: EngineUnavailable | DeadlineExceeded) -> float:
         """Return how long to wait before asking again; raises where that makes no sense."""
         pause = self._retries.pause(error) if isinstance(error, EngineUnavailable) else None
+        self.asked = error.retry_after or 0.0
         if pause is None:
             raise error
         if pause >= self.remaining:
             beyond = _BEYOND.format(pause, self._retry.deadline)
-            asked = error.retry_after if (error.retry_after or 0.0) >= self.remaining else None
+            whole = self._retry.deadline if self._around.patient else self.remaining  # a later pass has all of it
+            asked = self.asked if self.asked and self.asked >= whole else None
             raise DeadlineExceeded(f"{error}; {beyond}", retry_after=asked) from error
         return pause
 
@@ -143,8 +157,9 @@ class Calls:
         while (seconds := gate.wait(cost)) > 0.0:
             if not self._around.patient:
                 raise EngineUnavailable(_spared(gate, seconds), retry_after=seconds) from last
-            if gate.down_for > max(LASTING, self._retry.deadline):
-                said = f"{gate.reason}; nothing was answered for {gate.down_for:.0f} s"
+            down = min(gate.down_for, time.perf_counter() - self._began)  # nobody asked before, perhaps for hours
+            if down > max(LASTING, self._retry.deadline):
+                said = f"{gate.reason}; nothing was answered for {down:.0f} s"
                 raise EngineUnavailable(said, lasting=True) from last
             yield from self._waited(min(seconds, _LOOK_AGAIN))
 
@@ -152,11 +167,16 @@ class Calls:
         """Reserve the worst case of a call in every budget."""
         if not self._budgets:
             return Spend()
-        most, reserved = _most(engine, request), list[Budget]()
+        try:
+            most, reserved = _most(engine, request), list[Budget]()
+        except InputError as error:
+            error.row = error.row or self._row_id
+            raise
         for budget in self._budgets:
             try:
                 while not budget.reserve(most):
                     yield from self._waited(_SETTLING)
+                    self._in_time()
             except BaseException:
                 for one in reserved:
                     one.settle(most, Spend())
@@ -164,11 +184,16 @@ class Calls:
             reserved.append(budget)
         return most
 
+    def _in_time(self) -> None:
+        if self.remaining <= 0:
+            raise DeadlineExceeded(_RESERVED.format(self._retry.deadline))
+
     def _waited(self, seconds: float) -> Generator[Effect, Any, None]:
-        """Wait without the row's own time running."""
+        """Wait, in a batch without the row's own time running."""
         begun = time.perf_counter()
         yield Sleep(seconds=seconds)
-        self._queued += time.perf_counter() - begun
+        if self._around.patient:
+            self._queued += (time.perf_counter() - begun) / self._beside
 
 
 def _failed(gate: Gate, error: EngineUnavailable | DeadlineExceeded) -> float:

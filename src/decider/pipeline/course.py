@@ -44,6 +44,8 @@ _UNFITTING = "no reply of {0} {1!r} fitted the schema{2}"
 _CUT = " (it was cut off, also with twice the room: allow more tokens in prompt.params)"
 _NO_ANSWER = ("refused", "filtered")
 _NOTHING = Usage()
+_GIVEN_UP = ""
+"""What lands where a decision was cancelled: one of those that waited for its answer asks in its place."""
 
 
 @dataclass(slots=True)
@@ -120,13 +122,18 @@ class Course(Generic[S]):
         self._calls.begin()
         decision = yield from self._tried(x)
         over = 1
-        while over < self._around.passes and _may_change(decision.error):
-            yield Sleep(seconds=_BETWEEN_PASSES * over)
+        while over < self._around.passes and self._may_change(decision.error):
+            yield Sleep(seconds=max(_BETWEEN_PASSES * over, self._calls.asked))
             self._draft, self._missed = Draft(self._task), None
             self._calls.begin()
             decision = yield from self._tried(x)
             over += 1
         return decision
+
+    def _may_change(self, error: DeciderError | None) -> bool:
+        """Whether a later pass may decide the row: not where it was answered, or the endpoint is to be left alone."""
+        soon = self._calls.asked < self._task.spec.retry.deadline
+        return isinstance(error, EngineError) and error.retryable and not error.fatal and soon
 
     def _tried(self, x: Any) -> Waiting[S]:
         try:
@@ -196,19 +203,30 @@ class Course(Generic[S]):
         reply = self._recalled(attempt, cache.get(key))
         if reply is None and (flight := flights.board(key)) is None:
             try:
-                return (yield from self._kept(attempt, key, cache))
+                text = cache.get(key)  # somebody may have landed since the first look
+                reply = self._recalled(attempt, text)
+                if reply is None:
+                    return (yield from self._kept(attempt, key, cache))
+                attempt.kept = text
+                return reply
+            except GeneratorExit:
+                attempt.kept = _GIVEN_UP
+                raise
             finally:
                 flights.land(key, attempt.kept)
         if reply is None:
-            reply = self._recalled(attempt, (yield from self._others(flight)))
+            text = yield from self._others(flight, attempt.step.samples)
+            if text == _GIVEN_UP:
+                return (yield from self._drawn(attempt))
+            reply = self._recalled(attempt, text)
         return (yield from self._kept(attempt, key, cache)) if reply is None else reply
 
-    def _others(self, flight: Any) -> Generator[Effect, Any, str | None]:
+    def _others(self, flight: Any, samples: int) -> Generator[Effect, Any, str | None]:
         """The answer that another decision gets, in its time: in a batch that may be long."""
         begun, patient = time.perf_counter(), self._around.patient
         said: str | None = yield Wait(flight=flight, timeout=None if patient else self._calls.remaining)
         if patient:
-            self._calls.queued(time.perf_counter() - begun)
+            self._calls.queued((time.perf_counter() - begun) / samples)
         return said
 
     def _kept(self, attempt: _Attempt, key: str, cache: Cache) -> Part:
@@ -394,9 +412,3 @@ def _caught(course: Part) -> Generator[Any, Any, Reply | InvalidDecision]:
         return (yield from course)
     except InvalidDecision as error:
         return error
-
-
-def _may_change(error: DeciderError | None) -> bool:
-    """Whether a later pass may decide the row: not where an endpoint wants to be left alone, or answered already."""
-    asked = getattr(error, "retry_after", None)
-    return isinstance(error, EngineError) and error.retryable and not error.fatal and not asked

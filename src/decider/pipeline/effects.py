@@ -21,13 +21,14 @@ S = TypeVar("S", bound=BaseModel)
 class Ask:
     """Wait for an engine's reply, `timeout` seconds at most.
 
-    `queued` is told by the driver: the seconds that this waited for its turn.
+    The driver tells whether this is `waiting` for its turn, with nothing asked yet, and how many seconds it `queued`.
     """
 
     engine: Engine
     request: Request
     timeout: float
     queued: float = 0.0
+    waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

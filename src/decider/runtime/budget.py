@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ class Budget:
         self._limits = limits
         self._scope: Scope = scope
         self._lock = threading.Lock()
+        self._pid = os.getpid()
         self._spent = Spend()
         self._reserved = Spend()
 
@@ -53,6 +55,8 @@ class Budget:
 
         Raises `BudgetExceeded` where it would not fit into what is left even if they all cost nothing.
         """
+        if self._pid != os.getpid():  # in a forked child nobody settles what its parent's threads have reserved
+            self._pid, self._lock, self._reserved = os.getpid(), threading.Lock(), Spend()
         with self._lock:
             self._refuse(self._spent + most, most)
             if self._beyond(self._spent + self._reserved + most) is not None:

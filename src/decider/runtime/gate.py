@@ -9,6 +9,7 @@ through from time to time, and everything once that is answered.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -51,6 +52,7 @@ class Gate:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
+        self._pid = os.getpid()
         self._tokens = CAPACITY
         self._filled = clock()
         self._failures = 0
@@ -63,6 +65,8 @@ class Gate:
 
     def wait(self, cost: float = 0.0) -> float:
         """Return 0.0 where a call may be made, and then take `cost`; else in how many seconds to ask here again."""
+        if self._pid != os.getpid():  # in a forked child nobody gives back what its parent's threads have locked
+            self._pid, self._lock = os.getpid(), threading.Lock()
         if not cost and self._failures < FAILURES:
             return 0.0
         with self._lock:

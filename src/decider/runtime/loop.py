@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -32,6 +33,14 @@ class LoopThread:
     def call(self, work: Callable[[], object]) -> None:
         """Have the loop call `work`, soon."""
         self._running().call_soon_threadsafe(work)
+
+    def tell(self, work: Callable[[], object]) -> None:
+        """Have the loop call `work`, if it runs: to end what runs there, none is begun, least of all at exit."""
+        with self._lock:
+            loop = self._loop if self._pid == os.getpid() else None
+        if loop is not None:
+            with suppress(RuntimeError):  # it has just been closed
+                loop.call_soon_threadsafe(work)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` to its end; an interrupt of the waiting thread cancels it."""

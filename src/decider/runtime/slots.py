@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from contextvars import ContextVar
 
@@ -39,8 +39,8 @@ class Slots:
         self._calls = 0
         self._throttled = 0
         self._closed = False
-        self.asking: set[int] = set()
-        """The numbers of the rows that have a call under way."""
+        self.asking: Counter[int] = Counter()
+        """How many calls are under way for a row, by its number; rows that have none are not in it."""
 
     def go_on(self) -> None:
         """Raise `CancelledError` once the batch is to end: what is not under way is not begun."""
@@ -66,7 +66,7 @@ class Slots:
         if not self._begun:
             self._begun = True
             asyncio.get_running_loop().call_later(ALONE, self._open)
-        self.asking.add(ROW.get())
+        self.asking[ROW.get()] += 1
 
     async def _turn(self) -> None:
         if self._held < self.limit and not self._waiting:
@@ -84,7 +84,9 @@ class Slots:
 
     def give(self, *, throttled: bool) -> None:
         """Give a slot back, and say whether the endpoint had too many calls."""
-        self.asking.discard(ROW.get())
+        self.asking[ROW.get()] -= 1
+        if self.asking[ROW.get()] <= 0:
+            del self.asking[ROW.get()]
         self._held -= 1
         self._open()
         self._calls += 1
