@@ -29,7 +29,7 @@ check: $(VENV)/test.stamp  ## lint, types, imports, docs
 # What takes longer, or needs packages that do not go together with ours: `make test` does not look into tests/peers.
 PEERS := $(BIN)/python -m pytest --quiet
 PROMPT := tests/engines tests/runtime tests/test_agreement.py tests/test_decider.py tests/test_endpoint_table.py tests/test_llama.py \
-	tests/test_pipeline.py tests/test_plan.py tests/test_prompt.py tests/test_draft.py
+	tests/pipeline tests/batch/test_provider.py tests/test_many.py tests/test_plan.py tests/test_prompt.py tests/test_draft.py
 
 injection: $(VENV)/test.stamp  ## 200 hostile texts against a real small model
 	$(PEERS) tests/peers/test_injection.py
