@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from commands import Ran
 from decider.cli import main
 from decider.runtime.log import Log
 from decider.task import Task
@@ -29,17 +30,6 @@ cache: {folder: cache}
 """
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 IDS = [f"{n}{'a' * 31}" for n in range(4)]
-
-
-class Ran:
-    """How a command ended, and what it said."""
-
-    def __init__(self, code: Any, out: str, err: str) -> None:
-        self.code, self.out = code, out
-        self.err = " ".join(err.replace("│", " ").split())
-
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 class Desk:

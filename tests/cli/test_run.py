@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from batch_endpoint import Provider, serve_batches
+from commands import Ran
 from decider.batch.run import Run
 from decider.cli import main
 from endpoint import Answer, Endpoint, completion, error, serve
@@ -30,17 +31,6 @@ fields: {{team: {{options: [a, b]}}}}
 prompt: {{model: m, base_url: "{url}", price: {{input: 1, output: 1}}}}
 retry: {{attempts: 1, passes: 1}}
 """
-
-
-class Ran:
-    """How a command ended, and what it said."""
-
-    def __init__(self, code: Any, out: str, err: str) -> None:
-        self.code, self.out = code, out
-        self.err = " ".join(err.replace("│", " ").split())
-
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 class Desk:

@@ -19,6 +19,7 @@ from pydantic_core import to_json
 
 from decider.data.files import arrow, format_of
 from decider.errors import DataError
+from decider.runtime.log.segment import settle
 from decider.schema import Field
 from decider.task import Task
 
@@ -89,7 +90,7 @@ def results(out: Path, task: Task[Any], keep: Sequence[str] = ()) -> Iterator[Ca
             file.flush()
             os.fsync(file.fileno())
         aside.replace(out)
-        _settle(out.parent)
+        settle(out.parent)
     finally:
         aside.unlink(missing_ok=True)
 
@@ -233,14 +234,3 @@ def _as(column: Column, row: Row) -> Any:
 
 def _json(value: Any) -> str:
     return to_json(value, bytes_mode="base64", fallback=str).decode()
-
-
-def _settle(folder: Path) -> None:
-    """Make a new name in a folder safe from a power cut, where the platform can."""
-    if os.name != "posix":  # pragma: no cover
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,7 +4,7 @@ import gc
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,27 +16,6 @@ from decider.runtime.cache.cache import ENTRIES, LETTERS, Cache, Memory
 
 FILES = {".gitignore", "cache.db", "cache.db-shm", "cache.db-wal", "cache.db.lock"}
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def opened(folder: Path) -> Iterator[Opener]:
-    with opener(folder) as opened:
-        yield opened
-
-
-@pytest.fixture
-def cache(opened: Opener) -> Cache:
-    return opened()
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock(monkeypatch)
 
 
 # What is kept.

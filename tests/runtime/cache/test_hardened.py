@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import diskcache
 import pytest
 
-from caches import DAY, Clock, Opener, key, opener, sql, text, warnings
+from caches import DAY, Clock, Opener, key, sql, text, warnings
 from decider.runtime.cache import Cache
 from decider.runtime.cache.hardened import HardenedCache
 from decider.runtime.cache.storefile import open_store, prepare
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def opened(folder: Path) -> Iterator[Opener]:
-    with opener(folder) as opened:
-        yield opened
-
-
-@pytest.fixture
-def cache(opened: Opener) -> Cache:
-    return opened()
 
 
 @pytest.fixture

@@ -20,27 +20,6 @@ from caches import Clock, Opener, key, opener, run, sql, text, warnings
 from decider.runtime.cache import Cache, store
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def opened(folder: Path) -> Iterator[Opener]:
-    with opener(folder) as opened:
-        yield opened
-
-
-@pytest.fixture
-def cache(opened: Opener) -> Cache:
-    return opened()
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock(monkeypatch)
-
-
 @contextmanager
 def locked(folder: Path, how: Literal["NORMAL", "EXCLUSIVE"]) -> Iterator[None]:
     """Keep others from writing, or from reading as well."""

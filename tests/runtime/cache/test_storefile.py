@@ -5,31 +5,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import struct
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import diskcache
 import pytest
 
-from caches import Opener, key, opener, sql, text, warnings
+from caches import Opener, key, sql, text, warnings
 from decider.runtime.cache import Cache
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def opened(folder: Path) -> Iterator[Opener]:
-    with opener(folder) as opened:
-        yield opened
-
-
-@pytest.fixture
-def cache(opened: Opener) -> Cache:
-    return opened()
 
 
 @pytest.fixture
