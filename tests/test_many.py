@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 from decider.decider import Decider
 from decider.decision import Decision, Reply, new_id
@@ -365,3 +365,22 @@ def test_halt_lets_all_samples_that_are_under_way_end() -> None:
         threading.Timer(0.12, decider.halt).start()
         assert [one.status for one in decider.each(rows("a"), record=nothing, concurrency=3)] == ["decided"]
     assert len(engine.requests) == 3
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_a_rule_of_the_schema_may_decide_itself(samples: int) -> None:
+    inner, asked = decider_of({"team": "login"})
+
+    class Ruled(Route):
+        @model_validator(mode="after")
+        def as_another_decides(self) -> Ruled:
+            self.team = inner.decide("x").output.team
+            return self
+
+    engine = FakeEngine(BILLING, in_process=False)
+    prompt = {"model": "m", "samples": samples}
+    with inner, Decider(Task(Ruled, name="ruled", prompt=prompt), engine=engine) as decider:
+        object.__setattr__(inner, "_driver", decider._driver)  # the same loop, as with its own Decider
+        assert [one.output.team for one in decider.decide_many("ab")] == ["login"] * 2
+        assert decider.decide("c").output.team == "login"
+    assert len(asked.requests) >= 3

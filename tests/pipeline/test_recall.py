@@ -458,6 +458,28 @@ def test_each_step_of_a_plan_has_its_own_answer() -> None:
     assert len(first.requests) == 2
 
 
+class Agreeing(Noted):
+    @model_validator(mode="after")
+    def note_names_the_team(self) -> Agreeing:
+        if self.team not in self.note:
+            raise ValueError("the note names the team")
+        return self
+
+
+def test_what_was_widened_over_an_earlier_answer_is_not_kept() -> None:
+    store: Any = Store()
+    task = Task(Agreeing, name="t", prompt={"model": "m"})
+    first = FakeEngine({"team": "billing"})
+    second = FakeEngine({"note": "login"}, {"team": "login", "note": "login"})
+    plan = (
+        (Step(role="finetuned", engine="chat", fields=task.fields[:1]), first),
+        (Step(role="prompt", engine="chat", fields=task.fields[1:], widens=True, reask=1), second),
+    )
+    decision = drive(Course(task, plan, Around(cache=store), mode="prompt").run("x"))
+    assert decision.output.team == "login"
+    assert list(store) == [decision.steps[0].cache_key]
+
+
 def drive(waiting: Any) -> Any:
     """Perform what a course asks for, at once."""
     said: Any = None

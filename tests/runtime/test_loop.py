@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import threading
+import time
 
 import pytest
 
@@ -113,3 +114,26 @@ def test_what_ends_work_begins_no_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     loop.tell(called.clear)
     loop._loop = None
     assert called.is_set()
+
+
+def test_work_that_waits_for_other_work_does_not_wait_for_itself() -> None:
+    loop = LoopThread()
+
+    async def outer() -> tuple[int, int]:
+        return await where(), loop.run(where())
+
+    mine, other = loop.run(outer())
+    assert mine != other
+    loop.close()
+    assert not alive(mine)
+    assert not alive(other)
+
+
+def test_a_loop_that_was_ended_from_inside_begins_anew() -> None:
+    loop = LoopThread()
+    running = loop._running()
+    running.call_soon_threadsafe(running.stop)
+    while not running.is_closed():
+        time.sleep(0.001)
+    assert alive(loop.run(where()))
+    loop.close()

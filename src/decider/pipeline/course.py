@@ -232,7 +232,8 @@ class Course(Generic[S]):
     def _kept(self, attempt: _Attempt, key: str, cache: Cache) -> Part:
         """Ask the engine, and keep an answer that fits."""
         reply = yield from self._fitting(attempt)
-        if reply.outcome == "answered":
+        beyond = attempt.wide and self._missed is None and len(attempt.step.fields) < len(self._task.fields)
+        if reply.outcome == "answered" and not beyond:  # what was widened depends on what earlier steps said
             fields = self._task.fields if attempt.wide else attempt.step.fields
             attempt.kept = recall.written(reply, fields, attempt.draft, wide=attempt.wide)
             cache.put(key, attempt.kept)

@@ -25,6 +25,7 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: weakref.finalize[[asyncio.AbstractEventLoop, threading.Thread, int], LoopThread] | None = None
         self._pid = os.getpid()
+        self._thread: threading.Thread | None = None
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Start `work` on the loop; its future belongs to the caller's thread."""
@@ -44,6 +45,12 @@ class LoopThread:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` to its end; an interrupt of the waiting thread cancels it."""
+        if self._thread is threading.current_thread():  # a validator that decides, say: the loop would wait for itself
+            aside = LoopThread()
+            try:
+                return aside.run(work)
+            finally:
+                aside.close()
         future = self.submit(work)
         try:
             return future.result()
@@ -62,9 +69,9 @@ class LoopThread:
             # A forked child has the memory of the loop but not its thread, and perhaps a lock that nobody will release.
             self._pid, self._lock, self._loop = os.getpid(), threading.Lock(), None
         with self._lock:
-            if self._loop is None:
+            if self._loop is None or self._loop.is_closed():  # what a validator may do to it, by leaving the program
                 self._loop = asyncio.new_event_loop()
-                thread = threading.Thread(target=_serve, args=(self._loop,), name="decider", daemon=True)
+                self._thread = thread = threading.Thread(target=_serve, args=(self._loop,), name="decider", daemon=True)
                 thread.start()
                 self._stop = weakref.finalize(self, _end, self._loop, thread, self._pid)
             return self._loop
@@ -87,6 +94,7 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
 def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread, pid: int) -> None:
     if pid != os.getpid():
         return
-    loop.call_soon_threadsafe(loop.stop)
+    with suppress(RuntimeError):  # it has ended already
+        loop.call_soon_threadsafe(loop.stop)
     if threading.current_thread() is not thread:
         thread.join()
