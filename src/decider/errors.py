@@ -195,11 +195,16 @@ class DeadlineExceeded(EngineError):
 
 
 class BudgetExceeded(EngineError):
-    """The next attempt could cost more than the spec allows, for this decision or for all of a run."""
+    """The next attempt could cost more than the spec allows, for this decision or for all of a run.
 
-    def __init__(self, message: str, *, scope: Scope = "decision") -> None:
+    `key` is the limit's place in the spec, such as `budget.run.usd`, and `limit` what it says.
+    """
+
+    def __init__(self, message: str, *, scope: Scope = "decision", key: str = "budget", limit: float = 0.0) -> None:
         super().__init__(message)
         self.scope: Scope = scope
+        self.key = key
+        self.limit = limit
 
     @property
     def fatal(self) -> bool:

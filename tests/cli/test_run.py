@@ -245,7 +245,7 @@ def slow(answer: Answer) -> Answer:
 
 def test_progress_is_a_line_now_and_then(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "rows/s" not in desk.run().err
-    monkeypatch.setattr("decider.cli.running._LINE_EVERY", 0.01)
+    monkeypatch.setattr("decider.cli.pace._LINE_EVERY", 0.01)
     desk.endpoint.script(slow(GOOD))
     ran = desk.run("--overwrite", "--concurrency", "1")
     assert "0 of 3 rows (0.0 %), begun, 0 failed, 0.0 rows/s" in ran.err
@@ -262,8 +262,8 @@ def test_progress_is_a_line_now_and_then(desk: Desk, monkeypatch: pytest.MonkeyP
 
 
 def test_progress_goes_on_where_no_row_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("decider.cli.running._LINE_EVERY", 0.02)
-    monkeypatch.setattr("decider.cli.running._QUIET", 0.05)
+    monkeypatch.setattr("decider.cli.pace._LINE_EVERY", 0.02)
+    monkeypatch.setattr("decider.cli.pace._QUIET", 0.05)
     desk.endpoint.script(slow(GOOD))
     ran = desk.run()
     assert ran.code == 0
@@ -273,7 +273,7 @@ def test_progress_goes_on_where_no_row_ends(desk: Desk, monkeypatch: pytest.Monk
 
 
 def test_progress_tells_of_the_writing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("decider.cli.running._LINE_EVERY", 0.01)
+    monkeypatch.setattr("decider.cli.pace._LINE_EVERY", 0.01)
     write = Run._write
 
     def late(run: Run[Any]) -> bool:
@@ -292,7 +292,7 @@ def test_progress_is_a_bar_where_somebody_looks(
     monkeypatch.setattr("decider.cli.console.notes._force_terminal", True)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", columns)
-    monkeypatch.setattr("decider.cli.running._BAR_EVERY", 0.01)
+    monkeypatch.setattr("decider.cli.pace._BAR_EVERY", 0.01)
     desk.endpoint.script(slow(GOOD))
     ran = desk.run()
     assert "0 of 3 rows (0.0 %), begun" in ran.err

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import signal
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn
 
 from decider.batch.estimate import Estimate, estimate
 from decider.batch.rows import Rows
 from decider.batch.run import Run, Summary, Tally, opened
 from decider.batch.scan import scan
+from decider.cli.amounts import calls, dollars, duration, rows, tokens
 from decider.cli.console import (
     AsJson,
     ModeOption,
@@ -36,28 +34,17 @@ from decider.cli.console import (
     note,
     notes,
     parse_sets,
-    percent,
     print_json,
     say,
 )
+from decider.cli.pace import progress, say_batches
 from decider.data.files import Format
 from decider.decider import Decider
-from decider.errors import DeadlineExceeded
-
-if TYPE_CHECKING:
-    from decider.batch.provider import Standing
+from decider.errors import BudgetExceeded, DeadlineExceeded
 
 _EXAMPLE = "Example:  decider run mine/spec.yaml tickets.csv -o decided.csv"
 _INTERRUPTED = 130
 _ASK_ABOVE = 5.0
-_LINE_EVERY = 10.0
-_BAR_EVERY = 0.1
-_QUIET = 5.0
-"""Seconds in which no row ends, after which the endpoint is waited for."""
-
-_BAR = 12
-"""Columns that the bar takes: what it says matters more."""
-
 _WINDOW = 24 * 3600.0
 _LOCKS = os.name == "posix"
 _SHOW_CURSOR = "\x1b[?25h\n"
@@ -127,9 +114,9 @@ def run(
                 note("nothing on this platform keeps a second process from the same OUT: start none")
             with _stopping(one, again):
                 if batch:
-                    summary = one.go_batched(passes=passes, watch=_say_batches)
+                    summary = one.go_batched(passes=passes, watch=say_batches)
                 else:
-                    with _progress(one.tally):
+                    with progress(one.tally):
                         summary = one.go(concurrency=concurrency, passes=passes)
     if as_json:
         print_json(summary.to_json())
@@ -164,18 +151,18 @@ def _show_estimate(found: Estimate, *, batch: bool, as_json: bool) -> None:
         print_json(found.to_json())
         return
     if not found.calls:
-        say(f"{_rows(found.rows)}, in about {_time(found.seconds)}: this machine decides, and no call is made")
+        say(f"{rows(found.rows)}, in about {duration(found.seconds)}: this machine decides, and no call is made")
         return
-    say(f"{_rows(found.rows)}: about {_calls(found.calls)}, {_tokens(found.input_tokens, found.output_tokens)}")
-    cost = "about " * (found.cost_usd is not None) + _dollars(found.cost_usd)
-    say(f"{cost}, {'within 24 hours' if batch else f'in {_time(found.seconds)} if a call lasts a second'}")
+    say(f"{rows(found.rows)}: about {calls(found.calls)}, {tokens(found.input_tokens, found.output_tokens)}")
+    cost = "about " * (found.cost_usd is not None) + dollars(found.cost_usd)
+    say(f"{cost}, {'within 24 hours' if batch else f'in {duration(found.seconds)} if a call lasts a second'}")
     say("without what a model thinks before its answer, calls that fail, and answers that are cached")
 
 
 def _ask(found: Estimate) -> None:
     """Ask somebody before much is spent."""
     cost = found.cost_usd or 0.0
-    if cost > _ASK_ABOVE and not typer.confirm(f"{_rows(found.todo)}, about {_dollars(cost)}: go on?", err=True):
+    if cost > _ASK_ABOVE and not typer.confirm(f"{rows(found.todo)}, about {dollars(cost)}: go on?", err=True):
         note("no row was decided")
         raise typer.Exit(2)
 
@@ -230,106 +217,10 @@ def _go_on(again: str) -> str:
 
 def _way_on(context: typer.Context, source: str, error: Exception | None) -> str:
     """What to do about a run that ended early; the same command alone would not help one whose budget is used up."""
-    used_up = re.match(r"(budget\.run\.\w+) is ([^;]+);", str(error))
-    if used_up is None:
+    if not isinstance(error, BudgetExceeded):
         return _go_on(_again(context, source))
-    key, limit = used_up.groups()
-    remedy = f"raise {key} above {limit}, in the spec or here, and go on with"
-    return f"what was decided is recorded; {remedy}:\n  {_again(context, source, key)}"
-
-
-@contextmanager
-def _progress(tally: Tally) -> Iterator[None]:
-    """Show on stderr how far a run is, whether rows end or not: a bar for somebody who looks, or else lines."""
-    pace = _Pace(tally)
-    if not notes.is_interactive:
-        with _every(_LINE_EVERY, lambda: note(", ".join(pace.said()))):
-            yield
-        return
-    columns = (BarColumn(bar_width=_BAR), TextColumn("{task.description}"))
-    with Progress(*columns, console=notes, transient=True) as bar:
-        shown = bar.add_task("", total=tally.rows, completed=tally.done)
-
-        def show() -> None:
-            bar.update(shown, completed=tally.done, description=_fitting(pace.said(), notes.width - _BAR - 2))
-
-        show()
-        with _every(_BAR_EVERY, show):
-            yield
-
-
-@contextmanager
-def _every(seconds: float, show: Callable[[], None]) -> Iterator[None]:
-    """Have something shown now and then, by a thread of its own."""
-    over = threading.Event()
-
-    def tick() -> None:
-        while not over.wait(seconds):
-            show()
-
-    ticking = threading.Thread(target=tick, name="decider-progress", daemon=True)
-    ticking.start()
-    try:
-        yield
-    finally:
-        over.set()
-        ticking.join()
-
-
-def _fitting(parts: Sequence[str], width: int) -> str:
-    """As much of a line as fits, the first parts first."""
-    line = parts[0]
-    for part in parts[1:]:
-        if len(line) + 2 + len(part) > width:
-            break
-        line = f"{line}, {part}"
-    return line
-
-
-def _say_batches(now: Standing) -> None:
-    if not now.batches:
-        return
-    batches = "1 batch" if now.batches == 1 else f"{now.batches} batches"
-    failed = f", {now.failed:,} failed" if now.failed else ""
-    done = f"{now.completed:,} of {now.requests:,} requests done{failed}"
-    note(f"{batches} under way: {done}; next look in {_time(now.seconds)}")
-
-
-class _Pace:
-    """How far a run is, how fast, and since when nothing has ended."""
-
-    def __init__(self, tally: Tally) -> None:
-        self._tally = tally
-        self._begun = self._moved = time.monotonic()
-        self._seen = self._where()
-
-    def said(self) -> list[str]:
-        """Return what there is to say, what matters most first: rows, time left, failures, rate, cost."""
-        tally, now, where = self._tally, time.monotonic(), self._where()
-        if where != self._seen:
-            self._seen, self._moved = where, now
-        done = tally.done
-        rate = (done - tally.resumed) / max(now - self._begun, 1e-9)
-        parts = [f"{done:,} of {tally.rows:,} rows ({percent(done / max(tally.rows, 1))})", *self._next(now, rate)]
-        parts.append(f"{tally.statuses['failed']:,} failed")
-        if tally.again:
-            parts.append(f"{tally.again:,} to try again")
-        parts.append(f"{rate:,.1f} rows/s")
-        if tally.calls:
-            parts.append(_dollars(tally.cost_usd))
-        return parts
-
-    def _next(self, now: float, rate: float) -> tuple[str, ...]:
-        """What is to come, or what is waited for."""
-        left = self._tally.rows - self._tally.done
-        if not left:
-            return ("writing OUT",)
-        if now - self._moved >= _QUIET:
-            return ("waiting for the endpoint", f"no row for {_time(now - self._moved)}")
-        return (f"about {_time(left / rate)} left" if rate else "begun",)
-
-    def _where(self) -> tuple[int, int]:
-        return self._tally.done, self._tally.again
+    remedy = f"raise {error.key} above {error.limit:g}, in the spec or here, and go on with"
+    return f"what was decided is recorded; {remedy}:\n  {_again(context, source, error.key)}"
 
 
 def _show(summary: Summary) -> None:
@@ -337,13 +228,13 @@ def _show(summary: Summary) -> None:
     ended = [f"{count:,} {status}" for status, count in tally.statuses.items() if count]
     left = tally.rows - tally.done
     counts = [*ended, f"{left:,} to do"] if left else ended
-    say(f"{_rows(tally.rows)}: {', '.join(counts)}{_when(tally)}")
+    say(f"{rows(tally.rows)}: {', '.join(counts)}{_when(tally)}")
     if tally.calls:
-        unsure = f"; {_calls(tally.possibly_billed)} without an answer may be billed" if tally.possibly_billed else ""
-        used = _tokens(tally.usage.input_tokens, tally.usage.output_tokens)
-        say(f"{_calls(tally.calls)}, {used}, {_dollars(tally.cost_usd)}{unsure}")
+        unsure = f"; {calls(tally.possibly_billed)} without an answer may be billed" if tally.possibly_billed else ""
+        used = tokens(tally.usage.input_tokens, tally.usage.output_tokens)
+        say(f"{calls(tally.calls)}, {used}, {dollars(tally.cost_usd)}{unsure}")
     written = "" if summary.out is None else f"; wrote {summary.out}"
-    say(f"{_time(summary.seconds)}{written}")
+    say(f"{duration(summary.seconds)}{written}")
 
 
 def _when(tally: Tally) -> str:
@@ -367,7 +258,7 @@ def _end(summary: Summary, allowed: Callable[[int], float], way_on: str) -> int:
     failed = summary.tally.statuses["failed"]
     if failed <= allowed(summary.tally.rows):
         return 0
-    note(f"{_rows(failed)} failed, each with its error in OUT; to decide them again, add --retry-failed")
+    note(f"{rows(failed)} failed, each with its error in OUT; to decide them again, add --retry-failed")
     return 1
 
 
@@ -377,29 +268,3 @@ def _not_before(error: Exception) -> str:
         return ""
     then = datetime.now().astimezone() + timedelta(seconds=error.retry_after)
     return f"; not before {then:%H:%M:%S}"
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
-
-
-def _calls(count: int) -> str:
-    return "1 call" if count == 1 else f"{count:,} calls"
-
-
-def _tokens(came: int, went: int) -> str:
-    return f"{came:,} + {went:,} tokens"
-
-
-def _dollars(cost: float | None) -> str:
-    if cost is None:
-        return "at an unknown price"
-    return f"${cost:,.2f}" if cost >= 1.0 else f"${cost:.4f}"
-
-
-def _time(seconds: float) -> str:
-    """A length of time, in the two units that matter."""
-    if seconds < 60.0:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60.0)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

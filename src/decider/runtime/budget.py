@@ -75,8 +75,9 @@ class Budget:
         if name is None:
             return
         limit, spent, next_one = (getattr(one, name) for one in (self._limits, self._spent, most))
-        said = f"budget.{self._scope}.{name} is {limit:g}; {spent:g} is spent, and the next call may take {next_one:g}"
-        raise BudgetExceeded(said, scope=self._scope)
+        key = f"budget.{self._scope}.{name}"
+        said = f"{key} is {limit:g}; {spent:g} is spent, and the next call may take {next_one:g}"
+        raise BudgetExceeded(said, scope=self._scope, key=key, limit=limit)
 
     def _beyond(self, spend: Spend) -> str | None:
         """The first limit that `spend` is beyond."""
