@@ -123,6 +123,14 @@ def test_an_answer_to_an_earlier_call_closes_no_circuit(clock: Clock) -> None:
     assert gate.down_for == 0.0
 
 
+def test_an_open_circuit_closes_where_the_endpoint_throttles(clock: Clock) -> None:
+    gate = Gate(clock=clock)
+    for _ in range(FAILURES):
+        gate.failed("down", throttled=False)
+    gate.failed("busy", throttled=True)
+    assert (gate.is_open, gate.wait()) == (False, 0.0)
+
+
 def test_calls_that_hang_are_told_from_slow_ones(clock: Clock) -> None:
     gate = Gate(clock=clock)
     for _ in range(LEAST_ANSWERS - 1):

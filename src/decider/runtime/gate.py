@@ -103,11 +103,12 @@ class Gate:
                 self._average += (seconds - self._average) * max(_WEIGHT, 1.0 / self._answers)
 
     def failed(self, reason: str, *, throttled: bool) -> float:
-        """Note a failure; return what asking again costs. An endpoint that throttles is there, and opens no circuit."""
+        """Note a failure; return what asking again costs. One that throttles is there: the circuit closes."""
         self.reason = reason
-        if throttled:
-            return THROTTLED_RETRY
         with self._lock:
+            if throttled:
+                self._failures = 0 if self.is_open else self._failures
+                return THROTTLED_RETRY
             self._failures += 1
             if self._failures == FAILURES:
                 self._opened = self._clock()
