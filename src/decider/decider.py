@@ -285,7 +285,7 @@ class Decider(Generic[S]):
         await self.aclose()
 
     def _book(self) -> Log:
-        from decider.runtime.log.log import Log  # what is not asked for is not loaded
+        from decider.runtime.log import Log  # what is not asked for is not loaded
 
         return self.log or Log.of(self.task)
 

@@ -129,6 +129,7 @@ def test_a_first_call_that_takes_its_time_holds_up_nobody(monkeypatch: pytest.Mo
         slots = Slots(2)
         await slots.take()
         await slots.take()
+        assert (slots.limit, slots._held) == (2, 2)
         slots.give(throttled=False)
         slots.give(throttled=False)
 

@@ -95,7 +95,7 @@ def _cache_of(task: Task[Any], given: Choice[Cache] | Literal["refresh"]) -> Cac
     if isinstance(given, bool | str | None):
         if given is False or said is None:
             return None
-        from decider.runtime.cache.cache import Cache  # what is not asked for is not loaded
+        from decider.runtime.cache import Cache  # what is not asked for is not loaded
 
         return Cache(task.resolve(said.folder, ("cache", "folder")), ttl=said.ttl, size=said.size)
     return given
@@ -106,7 +106,7 @@ def _log_of(task: Task[Any], given: Choice[Log]) -> Log | None:
     if isinstance(given, bool | None):
         if given is False or said is None:
             return None
-        from decider.runtime.log.log import Log  # what is not asked for is not loaded
+        from decider.runtime.log import Log  # what is not asked for is not loaded
 
         folder = task.resolve(said.folder, ("log", "folder"))
         return Log(folder, inputs=said.inputs, keep=said.keep, fsync=said.fsync)

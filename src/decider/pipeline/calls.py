@@ -29,8 +29,6 @@ _SETTLING = 0.01
 """Seconds between looks at a budget that others have reserved."""
 
 _BEYOND = "asking again in {0:.3g} s would be beyond the deadline of {1:g} s (retry.deadline)"
-
-
 _RESERVED = "others had reserved what is left of the budget for all of {0:g} s (retry.deadline)"
 
 

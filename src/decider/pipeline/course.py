@@ -83,7 +83,6 @@ class Course(Generic[S]):
         self._row_id = row_id
         self._meta = meta
         self._draft = Draft(task)
-        self._started = time.perf_counter()
         self._created_at = datetime.now(UTC)
         limits = task.spec.budget and task.spec.budget.decision
         self._calls = Calls(task, around, row_id, Budget(limits, "decision") if limits else None)
