@@ -197,10 +197,13 @@ class DeadlineExceeded(EngineError):
 class BudgetExceeded(EngineError):
     """The next attempt could cost more than the spec allows, for this decision or for all of a run.
 
-    `key` is the limit's place in the spec, such as `budget.run.usd`, and `limit` what it says.
+    `key` is the place of the limit in the spec, such as `budget.run.usd`, and `limit` what it says; both are None where
+    it is not used up, and others have reserved what is left of it.
     """
 
-    def __init__(self, message: str, *, scope: Scope = "decision", key: str = "budget", limit: float = 0.0) -> None:
+    def __init__(
+        self, message: str, *, scope: Scope = "decision", key: str | None = None, limit: float | None = None
+    ) -> None:
         super().__init__(message)
         self.scope: Scope = scope
         self.key = key

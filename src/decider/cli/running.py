@@ -217,7 +217,7 @@ def _go_on(again: str) -> str:
 
 def _way_on(context: typer.Context, source: str, error: Exception | None) -> str:
     """What to do about a run that ended early; the same command alone would not help one whose budget is used up."""
-    if not isinstance(error, BudgetExceeded):
+    if not isinstance(error, BudgetExceeded) or error.key is None:
         return _go_on(_again(context, source))
     remedy = f"raise {error.key} above {error.limit:g}, in the spec or here, and go on with"
     return f"what was decided is recorded; {remedy}:\n  {_again(context, source, error.key)}"
