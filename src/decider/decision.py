@@ -239,7 +239,12 @@ class Decision(Generic[S]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """An input with its true output, both in JSON types; `output` is nested as in the schema."""
+    """An input with its true output, both in JSON types; `output` is nested as in the schema.
+
+    `source` says where the output comes from, `by` who checked it and `at` when; `time` is when the case itself was.
+    Rows of one `group` belong on the same side of a split. `numbered` says that `id` is the number of the row, for
+    want of one of its own.
+    """
 
     input: Input
     output: Mapping[str, Any]
@@ -247,3 +252,7 @@ class Example:
     source: str | None = None
     split: str | None = None
     group: str | None = None
+    time: str | None = None
+    by: str | None = None
+    at: str | None = None
+    numbered: bool = False

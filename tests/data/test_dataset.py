@@ -92,14 +92,18 @@ def test_a_csv_of_one_text(tmp_path: Path) -> None:
         ("rows.xlsx", b"x", "cannot read .xlsx; use .jsonl, .csv or .parquet"),
         ("rows", b"x", "cannot read a file without an ending"),
         ("rows.jsonl", b"", "holds no rows"),
-        ("rows.jsonl", b"{", "rows.jsonl:1: is not JSON"),
-        ("rows.jsonl", b"[1]", "rows.jsonl:1: is not a JSON object"),
+        ("rows.jsonl", b"{", "row 1: is not JSON: EOF"),
+        ("rows.jsonl", b"[1]", "rows.jsonl:1: 1 of 1 rows do not fit\n  row 1: is not a JSON object"),
         ("rows.jsonl", b"\xff", "is not UTF-8"),
-        ("rows.csv", b"job,score\nx\n", "rows.csv:1: has more or fewer cells than the header"),
+        ("rows.csv", b"job,score\nx\n", "row 1: has more or fewer cells than the header"),
         ("rows.csv", b"job,score\nx,hot\n", "rows.csv:1: has no column 'vip'; columns: job, score"),
         ("rows.csv", b"job,age,score,vip,tags\nx,old,hot,true,\n", "row 1: age: Input should be a valid integer"),
-        ("rows.jsonl", b'{"input": "x", "output": {}, "labels": 1}', "row 1: labels: Extra inputs are not permitted"),
-        ("rows.jsonl", b'{"input": "", "output": {}}', "row 1: score: Field required"),
+        (
+            "rows.jsonl",
+            b'{"input": "x", "output": {}, "labels": 1}',
+            "row 1: labels: is no key of a row; known are at, by, group, id, input, output",
+        ),
+        ("rows.jsonl", b'{"input": {"job": "x"}, "output": {}}', "row 1: score: Field required; vip: Field required"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, name: str, content: bytes | None, says: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from typing import Any, BinaryIO, Literal
 
 from pydantic_core import to_json
 
-from decider.data.files import arrow, format_of
+from decider.data.files import arrow, format_of, spelled
 from decider.errors import DataError
 from decider.runtime.log.segment import settle
 from decider.schema import Field
@@ -33,8 +32,6 @@ KEYS = (
 )  # fmt: skip
 """The keys of a row in JSONL, in their order; kept columns stand behind them."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 _ROWS = 5000
 """Rows of a Parquet row group: as many as are in memory at once."""
 
@@ -207,11 +204,10 @@ def _kind(field: Field) -> Kind:
 
 
 def _plain(value: Any) -> Any:
-    """A cell of CSV; a text that a spreadsheet would run as a formula gets a mark before it that makes it a text."""
+    """A cell of CSV."""
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return value
-    text = value if isinstance(value, str) else _json(value)
-    return f"'{text}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text
+    return spelled(value if isinstance(value, str) else _json(value))
 
 
 def _as(column: Column, row: Row) -> Any:

@@ -63,23 +63,9 @@ def take_corrections(log: Log, file: Path, task: Task[Any], *, by: str | None = 
 
 def value_of(field: Field, text: str) -> Any:
     """Return what a text stands for as a value of a field: `null` where it may be missing, a label, a list, JSON."""
-    labels = {str(label): label for label in field.labels if not isinstance(label, bool | None)}
-    if field.optional and text == "null" and text not in labels:
+    if field.optional and text == "null" and text not in field.labels:
         return None
-    if field.kind == "tags":
-        return _listed(text, labels)
-    if field.kind == "other":
-        return _json(text)
-    return labels[text] if text in labels else typed(field, text)
-
-
-def _listed(text: str, labels: Mapping[str, Any]) -> Any:
-    """Tags as a JSON list, or with commas between them."""
-    value = _json(text)
-    if isinstance(value, list):
-        return value
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    return [labels.get(part, part) for part in parts]
+    return _json(text) if field.kind == "other" else typed(field, text)
 
 
 def _json(text: str) -> Any:

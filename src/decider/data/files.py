@@ -5,7 +5,8 @@ from __future__ import annotations
 import codecs
 import csv
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
@@ -18,6 +19,8 @@ Format = Literal["jsonl", "csv", "parquet"]
 FORMATS: tuple[str, ...] = get_args(Format)
 
 _ENDINGS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BATCH = 1000
 _LONGEST_CELL = 64 * 1024 * 1024
@@ -62,14 +65,42 @@ def typed(field: Field, cell: Any) -> Any:
         return cell
     if cell == "" and field.optional:
         return None
+    labels = {str(label): label for label in field.labels if not isinstance(label, bool | None)}
     if field.kind == "tags":
-        return [part.strip() for part in cell.split(",") if part.strip()]
+        return _tags(cell, labels)
+    if cell in labels:
+        return labels[cell]
     if field.kind in ("bool", "scale", "integer", "number"):
-        try:
-            return json.loads(cell.lower())
-        except ValueError:
-            return cell
-    return cell
+        return _parsed(cell.lower(), cell)
+    return _parsed(cell, cell) if field.kind == "other" and cell.startswith(("[", "{")) else cell
+
+
+def _tags(cell: str, labels: Mapping[str, Any]) -> Any:
+    """Tags as a JSON list, or with commas between them."""
+    value = _parsed(cell, cell)
+    if isinstance(value, list):
+        return value
+    parts = [part.strip() for part in cell.split(",") if part.strip()]
+    return [labels.get(part, part) for part in parts]
+
+
+def _parsed(text: str, otherwise: Any) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return otherwise
+
+
+def spelled(text: str) -> str:
+    """A text as a cell of CSV: what a spreadsheet would run as a formula gets a mark that makes it a text.
+
+    `read_rows` takes the mark away again.
+    """
+    return f"'{text}" if text.lstrip("'").startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text
+
+
+def _meant(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and cell.lstrip("'").startswith(_FORMULA) else cell
 
 
 def arrow() -> tuple[Any, Any]:
@@ -105,7 +136,7 @@ def _from_csv(file: BinaryIO, name: str) -> Iterator[FileRow]:
         begun = 2
         for n, cells in enumerate((cells for cells in lines if cells), 1):
             if len(cells) == len(header):
-                yield FileRow(n, n, dict(zip(header, cells, strict=True)))
+                yield FileRow(n, n, dict(zip(header, map(_meant, cells), strict=True)))
             else:
                 found = f"{len(cells)}, not {len(header)}, up to line {lines.line_num}"
                 yield FileRow(n, n, cells, f"has more or fewer cells than the header: {found}")

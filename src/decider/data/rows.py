@@ -1,0 +1,253 @@
+"""Rows as examples of a task, one at a time: each checked, or rejected with its place and the reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails, to_json
+
+from decider.data.files import FileRow, Format, format_of, read_rows, typed
+from decider.decision import Example, Input
+from decider.errors import DataError, InputError
+from decider.schema import Field, Label, nest, pick
+from decider.spec import Columns
+from decider.task import Task, path_of
+
+ProblemKind = Literal["unreadable", "row", "input", "unknown-label", "schema"]
+
+TEXTS = ("source", "split", "group", "time", "by", "at")
+"""What a row may hold beside its input, output and id; each is a text or a number."""
+
+_KEYS = frozenset({"input", "output", "id", *TEXTS})
+_LONGEST_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One reason why a row is no example: it cannot be read, is no row, or its input or output does not fit.
+
+    `unknown-label` is an answer that the schema does not have, `schema` anything else that it refuses. `field` is the
+    path of the output field, or None where the whole row is meant.
+    """
+
+    kind: ProblemKind
+    message: str
+    field: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}" if self.field else self.message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """A row that is no example: where it stands (a line of JSONL, else the number of the row), and what it holds."""
+
+    place: int
+    id: str
+    problems: tuple[Problem, ...]
+    value: Any
+
+    @property
+    def reason(self) -> str:
+        """All that is wrong with it, in one line."""
+        return "; ".join(map(str, self.problems))
+
+
+Checked: TypeAlias = Example | Rejected
+
+
+def read(
+    path: Path, task: Task[Any], *, columns: Columns | None = None, form: Format | None = None
+) -> Iterator[Checked]:
+    """Read a JSONL, CSV or Parquet file as examples of a task; raises `DataError` where it is none of these at all.
+
+    A JSONL row is `{"input": …, "output": {…}}`; with `columns`, or `data.columns` in the spec, and in CSV and Parquet,
+    it is flat, and its columns are mapped by name. `form` is what the ending of the name says, where it is left out.
+    """
+    if not path.is_file():
+        raise DataError("there is no such file", file=str(path))
+    form = form or format_of(path)
+    with path.open("rb") as lines:
+        yield from of_rows(
+            read_rows(lines, form, str(path)), task, columns=columns, file=str(path), tabular=form != "jsonl"
+        )
+
+
+def of_rows(
+    rows: Iterable[FileRow],
+    task: Task[Any],
+    *,
+    columns: Columns | None = None,
+    file: str | None = None,
+    tabular: bool = False,
+) -> Iterator[Checked]:
+    """Check rows as some reader found them; `tabular` rows are flat, and all have the same columns."""
+    mapped = columns or (task.spec.data.columns if "columns" in task.spec.data.model_fields_set else None)
+    flat = _Flat(task, mapped or Columns.model_construct(), tabular, file) if tabular or mapped is not None else None
+    for row in rows:
+        if row.problem is not None:
+            yield _unreadable(row, row.problem)
+        elif not isinstance(row.value, Mapping):
+            yield _unreadable(row, "is not a JSON object")
+        elif flat is not None:
+            yield check(flat.row(row.value, row.place), task, row.n, place=row.place, original=row.value)
+        else:
+            yield check(row.value, task, row.n, place=row.place)
+
+
+def check(
+    row: Mapping[str, Any], task: Task[Any], n: int, *, place: int | None = None, original: Any = None
+) -> Checked:
+    """Check one row such as `{"input": …, "output": {…}}`; `n` is its number, which it is called by without an id.
+
+    `original` is what the row was made from, where that is something else.
+    """
+    given = row.get("id")
+    name = str(n if given is None else given)
+    problems = [*_row_problems(row, task)]
+    if not problems:
+        found, output = _encoded(row["input"], task, problems), _validated(row["output"], task, problems)
+        if found is not None and output is not None:
+            return Example(input=found, output=output, id=name, numbered=given is None, **_about(row, task))
+    value = row if original is None else original
+    return Rejected(place=place or n, id=name, problems=tuple(problems), value=value)
+
+
+def _encoded(x: Any, task: Task[Any], problems: list[Problem]) -> Input | None:
+    try:
+        return task.encode(x)
+    except InputError as error:
+        said = f"{error.field}: {error.message}" if error.field else error.message
+        problems.append(Problem(kind="input", message=said))
+        return None
+
+
+def _validated(output: Mapping[str, Any], task: Task[Any], problems: list[Problem]) -> dict[str, Any] | None:
+    try:
+        validated: dict[str, Any] = task.validate(output).model_dump(mode="json", by_alias=False)
+    except ValidationError as error:
+        problems += [_problem(one, output, task) for one in error.errors(include_url=False)]
+        return None
+    return validated
+
+
+def _unreadable(row: FileRow, message: str) -> Rejected:
+    problem = Problem(kind="unreadable", message=message)
+    return Rejected(place=row.place, id=str(row.n), problems=(problem,), value=row.value)
+
+
+def _row_problems(row: Mapping[str, Any], task: Task[Any]) -> Iterator[Problem]:
+    """What keeps a row from being one, before its input and output are looked at."""
+    for key in ("input", "output"):
+        if key not in row:
+            yield Problem(kind="row", message=f'has no {key!r}; a row is {{"input": …, "output": {{…}}}}')
+    if "output" in row and not isinstance(row["output"], Mapping):
+        yield Problem(kind="row", message=f"output: expected an object, found {_shown(row['output'])}")
+    named = {task.spec.data.group, task.spec.data.time}
+    for key in row:
+        if key not in _KEYS and key not in named:
+            yield Problem(kind="row", message=f"{key}: is no key of a row; known are {', '.join(sorted(_KEYS))}")
+
+
+def _about(row: Mapping[str, Any], task: Task[Any]) -> dict[str, str | None]:
+    """What a row holds beside its input and output; group and time also stand where the spec says."""
+    data = task.spec.data
+    about = {key: row.get(key) for key in TEXTS}
+    for key, name in (("group", data.group), ("time", data.time)):
+        if about[key] is None and name is not None:
+            about[key] = _named(row, name)
+    return {key: None if value is None else str(value) for key, value in about.items()}
+
+
+def _named(row: Mapping[str, Any], name: str) -> Any:
+    """The value of a row, or of its input, by its name."""
+    if name in row:
+        return row[name]
+    try:
+        return pick(row["input"], name)
+    except (KeyError, TypeError):
+        return None
+
+
+def _problem(detail: ErrorDetails, output: Mapping[str, Any], task: Task[Any]) -> Problem:
+    """One thing that the schema has against an output."""
+    path = path_of(detail, task.fields) or ".".join(str(part) for part in detail["loc"])
+    field = next((one for one in task.fields if one.path == path), None)
+    found = "" if detail["type"] == "missing" else f" (found {_shown(detail['input'])})"
+    kind: ProblemKind = "unknown-label" if field is not None and _unknown(field, output) else "schema"
+    return Problem(kind=kind, message=f"{detail['msg']}{found}", field=path or None)
+
+
+def _unknown(field: Field, output: Mapping[str, Any]) -> bool:
+    """Whether a closed field has a value that is none of its labels, but could have been one: not one left out."""
+    try:
+        value = pick(output, field.path)
+    except KeyError:
+        return False
+    said = value if field.kind == "tags" and isinstance(value, list) else [value]
+    return field.closed and any(isinstance(one, Label) and not _among(one, field.labels) for one in said)
+
+
+def _among(value: Any, labels: Sequence[Label]) -> bool:
+    return any(type(value) is type(label) and value == label for label in labels)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+
+
+@dataclass(frozen=True, slots=True)
+class _Flat:
+    """Turns flat rows into such with an input and an output, by the columns that are named, or of the same names."""
+
+    task: Task[Any]
+    columns: Columns
+    whole: bool
+    """Whether every row has the same columns: a column that lacks is then the file's mistake, and raises."""
+    file: str | None
+
+    def row(self, row: Mapping[str, Any], place: int) -> Mapping[str, Any]:
+        record: dict[str, Any] = {key: row[key] for key in ("id", *TEXTS) if row.get(key) not in (None, "")}
+        record["output"] = nest(self._cells(row, self.task.fields, self.columns.output, place))
+        named = self.columns.input
+        if self.task.inputs:
+            inputs = {self.task.inputs[0].path: named} if isinstance(named, str) else named
+            record["input"] = nest(self._cells(row, self.task.inputs, inputs or {}, place))
+        else:
+            name = named.get("text", "text") if isinstance(named, dict) else named or "text"
+            if self._has(row, name, place):
+                record["input"] = row[name]
+        data = self.task.spec.data
+        for key, column in (("id", self.columns.id), ("group", data.group), ("time", data.time)):
+            if column is not None and self._has(row, column, place):
+                record[key] = row[column]
+        return record
+
+    def _cells(
+        self, row: Mapping[str, Any], fields: Sequence[Field], named: Mapping[str, str], place: int
+    ) -> dict[str, Any]:
+        columns = {one: named.get(one.path, one.path) for one in fields}
+        return {one.path: typed(one, row[name]) for one, name in columns.items() if self._has(row, name, place)}
+
+    def _has(self, row: Mapping[str, Any], column: str, place: int) -> bool:
+        if self.whole and column not in row:
+            raise DataError(f"has no column {column!r}; columns: {', '.join(row)}", file=self.file, row=place)
+        return column in row
+
+
+def to_row(example: Example) -> dict[str, Any]:
+    """Return an example as a row of a dataset file; what it does not have is left out."""
+    row: dict[str, Any] = {"input": example.input, "output": example.output}
+    if not example.numbered and example.id is not None:
+        row["id"] = example.id
+    return row | {key: value for key in TEXTS if (value := getattr(example, key)) is not None}
+
+
+def encoded(example: Example) -> bytes:
+    """Return an example as a line of a dataset file."""
+    return to_json(to_row(example)) + b"\n"
