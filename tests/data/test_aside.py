@@ -1,0 +1,47 @@
+"""Files that are whole or not there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from decider.data.aside import refuse_unwritable, written
+from decider.errors import DataError
+
+
+def test_a_file_takes_its_place_when_all_of_it_is_there(tmp_path: Path) -> None:
+    out = tmp_path / "rows.jsonl"
+    out.write_text("old")
+    with written(out) as file:
+        file.write(b"new")
+        assert out.read_text() == "old"
+    assert out.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_nothing_stays_of_a_block_that_fails(tmp_path: Path) -> None:
+    out = tmp_path / "rows.jsonl"
+    with pytest.raises(TypeError), written(out) as file:
+        file.write("new")  # type: ignore[arg-type]  # what fails in the middle
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_the_system_refuses_is_a_data_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be written"), written(tmp_path / "no" / "rows.jsonl"):
+        pass
+
+
+def test_a_place_that_cannot_be_written_is_refused_before(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is a folder"):
+        refuse_unwritable(tmp_path)
+    with pytest.raises(DataError, match="there is no folder"):
+        refuse_unwritable(tmp_path / "no" / "rows.jsonl")
+    refuse_unwritable(tmp_path / "rows.jsonl")
+
+
+def test_a_folder_that_forbids_writing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # the superuser may write anywhere
+    with pytest.raises(DataError, match="nothing can be written into"):
+        refuse_unwritable(tmp_path / "rows.jsonl")
