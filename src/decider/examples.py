@@ -44,7 +44,7 @@ class Selector:
 
     def choose(self, deciding: Input) -> tuple[Example, ...]:
         """Return at most `count` examples to show before the input `deciding`, in the order to show them."""
-        own = self._alike.get(_identity(deciding), frozenset())
+        own = self._alike.get(identity(deciding), frozenset())
         if self._postings is not None:
             chosen = self._by_similarity(_scores(_words(deciding), self._postings), own)
         elif own.isdisjoint(self._order):
@@ -69,20 +69,20 @@ def _alike(examples: Sequence[Example]) -> Mapping[str, frozenset[int]]:
     """The positions of the examples that have the same input, by its identity."""
     found: dict[str, list[int]] = defaultdict(list)
     for n, example in enumerate(examples):
-        found[_identity(example.input)].append(n)
+        found[identity(example.input)].append(n)
     return {identity: frozenset(positions) for identity, positions in found.items()}
 
 
-def _identity(value: Any) -> str:
+def identity(value: Any) -> str:
     """What two inputs have in common that differ in spelling alone."""
     match value:
         case str():
             return repr(_folded(value))
         case Mapping():
-            pairs = sorted(f"{_identity(key)}:{_identity(one)}" for key, one in value.items())
+            pairs = sorted(f"{identity(key)}:{identity(one)}" for key, one in value.items())
             return f"{{{','.join(pairs)}}}"
         case list() | tuple():
-            return f"[{','.join(map(_identity, value))}]"
+            return f"[{','.join(map(identity, value))}]"
         case _:
             return repr(value)
 

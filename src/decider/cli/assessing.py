@@ -25,7 +25,8 @@ from decider.cli.console import (
     row_progress,
     say,
 )
-from decider.data.dataset import Dataset
+from decider.cli.sides import SplitPath, load_sides
+from decider.data.sides import to_measure_on
 from decider.decider import Decider
 
 _EXAMPLE = "Example:  decider evaluate decider-demo/spec.yaml decider-demo/test.jsonl"
@@ -44,12 +45,16 @@ def evaluate(
         str | None, typer.Option("--json", metavar="[FILE.json]", help="Print JSON, or write it to a .json file.")
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the report as a page.")] = None,
+    split: SplitPath = None,
     sets: Sets = None,
 ) -> None:
-    """Decide every row and compare with the truth: accuracy per field and of the whole record, and latency."""
+    """Decide every row and compare with the truth: accuracy per field and of the whole record, and latency.
+
+    Where rows are marked as test rows, or --split says so, only those are decided.
+    """
     _refuse_lost(html, None if json_file is None or json_file == "-" else Path(json_file))
     with Decider[Any].load(spec, set=parse_sets(sets), mode=mode) as decider:
-        dataset = Dataset.load(data, decider.task)
+        dataset = load_sides(data, decider.task, split, to_measure_on)
         with row_progress("evaluating", quiet=json_file == "-") as progress:
             report = measure(decider, dataset, mode=mode, progress=progress)
     if html is not None:

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from decider.cli.console import AsJson, DataPath, Sets, SpecPath, note, parse_sets, print_json, say
-from decider.data.dataset import Dataset
+from decider.cli.sides import SplitPath, load_sides
+from decider.data.sides import to_train_on
 from decider.task import Task
 
 _EXAMPLE = "Example:  decider train mine/spec.yaml mine/rows.jsonl -o mine/models/triage"
@@ -24,14 +25,16 @@ def train(
     data: DataPath,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="MODEL", help="The model folder to write.")],
     seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
+    split: SplitPath = None,
     as_json: AsJson = False,
     sets: Sets = None,
 ) -> None:
-    """Train a classifier of every closed field on your rows, on this CPU."""
+    """Train a classifier of every closed field on your rows, on this CPU; test rows are left out."""
     from decider.learn.train import train as fit  # scikit-learn is an extra, and slow to import
 
     task: Task[Any] = Task.load(spec, set=parse_sets(sets))
-    report = fit(task, Dataset.load(data, task), out, seed=seed, progress=None if as_json else note)
+    rows = load_sides(data, task, split, to_train_on)
+    report = fit(task, rows, out, seed=seed, progress=None if as_json else note)
     if as_json:
         print_json(report.to_json())
         return

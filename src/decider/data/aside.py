@@ -11,6 +11,9 @@ from typing import BinaryIO
 from decider.errors import DataError
 from decider.runtime.log.segment import failed, settle
 
+_BUFFER = 1 << 18
+"""Bytes that are handed to the system at once."""
+
 
 @contextmanager
 def written(out: Path) -> Iterator[BinaryIO]:
@@ -20,7 +23,7 @@ def written(out: Path) -> Iterator[BinaryIO]:
     """
     aside = out.with_name(f".{out.name}.{os.getpid()}.decider-part")
     try:
-        with aside.open("wb") as file:
+        with aside.open("wb", buffering=_BUFFER) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

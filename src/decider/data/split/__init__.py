@@ -1,0 +1,8 @@
+"""The split of a dataset into train, validation and test: a file that is state, and how rows come into it."""
+
+from decider.data.split.making import split
+from decider.data.split.report import Deviation, Report, report
+from decider.data.split.sides import write_sides
+from decider.data.split.state import DEFAULT, SIDES, Cutoffs, Side, Split
+
+__all__ = ["DEFAULT", "SIDES", "Cutoffs", "Deviation", "Report", "Side", "Split", "report", "split", "write_sides"]
