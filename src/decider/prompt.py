@@ -50,6 +50,9 @@ _UNSEEN = re.compile(
 )
 """What no reader sees and a model reads: control characters, orders to turn the writing direction round, tags."""
 
+_SEEN = bytes(range(0x20, 0x7F)) + b"\t\n\r"
+"""All of ASCII that is not among them."""
+
 _CONTROL = re.compile(
     r"<(?=[|\uff5c]|/?s>|(?:start|end)_of_turn>|(?:bos|eos|unk|pad|eot|sep|cls|mask)>|<SYS>>|</SYS>>)|\[(?=/?INST\])"
 )
@@ -75,7 +78,8 @@ def render(task: Task[Any], request: Request, role: Role = "prompt") -> list[Mes
     words, as `finetuned.messages` says.
     """
     if role == "finetuned" and task.spec.finetuned.messages is not None:
-        return _verbatim(task, request)
+        system: list[Message] = [] if task.old_system is None else [{"role": "system", "content": task.old_system}]
+        return [*system, {"role": "user", "content": user_message(task, request.input, role)}]
     messages: list[Message] = [
         {"role": "system", "content": _instructions(task.instructions, task.spec.asked(role).structure, request.fields)}
     ]
@@ -83,10 +87,47 @@ def render(task: Task[Any], request: Request, role: Role = "prompt") -> list[Mes
         for example in _selector(task).choose(request.input):
             messages.append({"role": "user", "content": _data(example.input)})
             messages.append({"role": "assistant", "content": _shown(example, request.fields, task)})
-    messages.append({"role": "user", "content": _data(request.input)})
+    messages.append({"role": "user", "content": user_message(task, request.input, role)})
     if request.correction is not None:
         messages += _again(request.correction)
     return messages
+
+
+def user_message(task: Task[Any], value: Input, role: Role = "prompt") -> str:
+    """Return the last message, that of the user: all of what is rendered that depends on nothing but the input."""
+    said = task.spec.finetuned.messages if role == "finetuned" else None
+    if said is None:
+        return _data(value)
+    return bare(task, value) if said.user == "text" else _json(value)
+
+
+def bare(task: Task[Any], value: Input) -> str:
+    """Return the text of an input that is one text, or whose schema asks for one text alone; else the input as JSON."""
+    text = pick(value, task.only_text) if isinstance(value, Mapping) and task.only_text is not None else value
+    return text if isinstance(text, str) else _json(value)
+
+
+def answer(task: Task[Any], output: Mapping[str, Any], role: Role = "finetuned") -> str:
+    """Return the message that answers with `output`, in the form that the engine behind `role` reads.
+
+    That is the JSON object of all fields in the order of the schema, in a code block where one is asked for, or the
+    bare label of one field. Where `tool` is not None it is the arguments of a call to that tool.
+    """
+    label = _bare(task, role)
+    if label is not None:
+        value = pick(output, label)
+        return value if isinstance(value, str) else _json(value)
+    whole = nest({field.path: pick(output, field.path) for field in task.fields})
+    return _object(whole, task.spec.asked(role).structure)
+
+
+def tool(task: Task[Any], role: Role = "finetuned") -> dict[str, Any] | None:
+    """Return the tool that a model calls to answer, as endpoints are told of it; None where it answers in words."""
+    if _bare(task, role) is not None or task.spec.asked(role).structure != "tools":
+        return None
+    schema = strict_schema(task.fields)
+    schema["required"] = sorted(schema["required"])  # as instructor sends it
+    return {"type": "function", "function": {"name": TOOL, "description": TOOL_DESCRIPTION, "parameters": schema}}
 
 
 def question(task: Task[Any], field: Field, label: Label = None) -> str:
@@ -108,11 +149,13 @@ def cleaned(value: Input) -> Input:
 
 def tokens(*texts: str) -> int:
     """Estimate how many tokens texts are, from their bytes: about right for most languages, on the low side."""
-    return sum(len(text.encode()) for text in texts) // _BYTES_A_TOKEN + 1
+    return sum(len(text if text.isascii() else text.encode()) for text in texts) // _BYTES_A_TOKEN + 1
 
 
 def _cleaned(value: Any) -> Any:
     if isinstance(value, str):
+        if value.isascii() and not value.encode().translate(None, _SEEN):  # most texts, and much faster
+            return value
         return unicodedata.normalize("NFC", _UNSEEN.sub("", value))
     if isinstance(value, Mapping):
         return {_cleaned(name): _cleaned(one) for name, one in value.items()}
@@ -132,27 +175,25 @@ def _data(value: Input) -> str:
 def _shown(example: Example, fields: tuple[Field, ...], task: Task[Any]) -> str:
     """The answer of an example, of the fields that are asked, in the form that is asked for."""
     whole = len(fields) == len(task.fields)
-    answer = example.output if whole else nest({field.path: pick(example.output, field.path) for field in fields})
-    text = _json(answer)
-    return f"```json\n{text}\n```" if task.spec.prompt.structure == "md_json" else text
+    shown = example.output if whole else nest({field.path: pick(example.output, field.path) for field in fields})
+    return _object(shown, task.spec.prompt.structure)
+
+
+def _object(record: Mapping[str, Any], structure: Structure) -> str:
+    text = _json(record)
+    return f"```json\n{text}\n```" if structure == "md_json" else text
+
+
+def _bare(task: Task[Any], role: Role) -> str | None:
+    """The field whose bare label a model answers with, or None."""
+    said = task.spec.finetuned.messages if role == "finetuned" else None
+    return None if said is None else said.label
 
 
 def _again(correction: Correction) -> list[Message]:
     reply = correction.reply or "{}"  # some endpoints refuse an empty message
     shown = reply if len(reply) <= _LONGEST_REPLY else f"{reply[:_LONGEST_REPLY]}…"
     return [{"role": "assistant", "content": shown}, {"role": "user", "content": correction.problem}]
-
-
-def _verbatim(task: Task[Any], request: Request) -> list[Message]:
-    said = task.spec.finetuned.messages
-    assert said is not None  # noqa: S101  # `render` asks only then
-    text: Any = request.input
-    if isinstance(text, Mapping) and task.only_text is not None:
-        text = pick(text, task.only_text)
-    if said.user == "json" or not isinstance(text, str):
-        text = _json(request.input)
-    system: list[Message] = [] if task.old_system is None else [{"role": "system", "content": task.old_system}]
-    return [*system, {"role": "user", "content": text}]
 
 
 @lru_cache(maxsize=256)

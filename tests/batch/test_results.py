@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import BaseModel, Field
 
-from decider.batch import results as module
 from decider.batch.results import KEYS, check_out, columns_of, results
+from decider.data import tables as module
 from decider.errors import DataError
 from decider.task import Task
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, ValidationError, model_validator
 
-from decider.data.rows import Rejected, check, encoded, read, to_row
+from decider.data.files import FileRow
+from decider.data.rows import Rejected, check, encoded, of_rows, read, to_row
 from decider.decision import Example
 from decider.errors import DataError
 from decider.spec import Columns
@@ -181,16 +182,24 @@ def test_a_flat_row_of_jsonl_may_lack_columns(tmp_path: Path) -> None:
     assert second.reason.startswith("text: Field required")
 
 
+def test_what_was_written_is_read_again_whatever_the_columns(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row()) + "\n")
+    (found,) = read(path, task(data={"columns": {"output": {"level": "Level"}, "id": "nr"}}))
+    assert isinstance(found, Example)
+    assert found.output["level"] == 1
+
+
 def test_a_text_task_maps_its_one_column(tmp_path: Path) -> None:
     plain = Task(Area, name="area")
     (tmp_path / "a.csv").write_text("body,name\nhello,login\n")
-    (found,) = read(tmp_path / "a.csv", plain, columns=Columns(input={"text": "body"}))
+    (found,) = read(tmp_path / "a.csv", plain, columns=Columns(input={"text": "body"}, id=None))
     assert isinstance(found, Example)
     assert found.input == "hello"
     with pytest.raises(DataError, match="has no column 'text'; columns: body, name"):
         list(read(tmp_path / "a.csv", plain))
     (tmp_path / "a.jsonl").write_text('{"name": "login"}\n')
-    (bad,) = read(tmp_path / "a.jsonl", plain, columns=Columns(input="body"))
+    (bad,) = read(tmp_path / "a.jsonl", plain, columns=Columns(input="body", id=None))
     assert isinstance(bad, Rejected)
     assert bad.reason.startswith("has no 'input'")
 
@@ -203,3 +212,37 @@ def test_a_file_that_is_not_there_is_told() -> None:
 def test_a_schema_still_speaks_for_itself() -> None:
     with pytest.raises(ValidationError):
         Routed.model_validate({"area": {"name": "login"}, "level": 3})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"title": "t", "body": "caf\u00e9"},
+        {"body": "b", "title": "t"},
+        {"title": "t", "body": "\ud800"},  # half a character
+        {"title": " ", "body": ""},
+        {"title": "t", "body": "  "},
+        {"title": "t", "body": 3},
+        {"title": "t"},
+        {"title": "t", "body": "b", "more": "m"},
+        {"title": "t", "other": "b"},
+        "t",
+    ],
+)
+def test_inputs_of_plain_texts_are_read_as_the_schema_reads_them(given: Any) -> None:
+    mail: Task[Any] = Task(Area, name="mail", input={"title": {"type": "text"}, "body": {"type": "text"}})
+    one = {"input": given, "output": {"name": "login"}}
+    (found,) = of_rows([FileRow(1, 1, one)], mail)
+    assert found == check(one, mail, 1)
+
+
+def test_outputs_of_labels_that_were_seen_before_are_read_as_the_first_time() -> None:
+    area: Task[Any] = Task(Area, name="area")
+    outputs = [{"name": "login"}, {"name": "nobody"}, {"name": "login"}, {"name": "nobody"}, {"name": "login", "x": 1}]
+    rows = [{"input": "t", "output": one} for one in outputs]
+    found = list(of_rows([FileRow(n, n, one) for n, one in enumerate(rows, 1)], area))
+    assert found == [check(one, area, n) for n, one in enumerate(rows, 1)]
+    first, _, third, *_ = found
+    assert isinstance(first, Example)
+    assert isinstance(third, Example)
+    assert first.output is not third.output

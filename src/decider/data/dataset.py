@@ -10,12 +10,12 @@ from typing import Any, overload
 
 from pydantic_core import to_json
 
-from decider.data.rows import Checked, Rejected, check, read
+from decider.data.importers.forms import as_rows
+from decider.data.importers.frames import Frame, frame_rows, is_frame
+from decider.data.rows import Checked, Rejected, check, misfit, read
 from decider.decision import Example
 from decider.errors import DataError
 from decider.task import Task
-
-_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,21 @@ class Dataset(Sequence[Example]):
         """
         return _kept(read(Path(path), task), str(path))
 
+    @overload
     @classmethod
-    def of(cls, rows: Iterable[Mapping[str, Any]], task: Task[Any], *, file: str | None = None) -> Dataset:
-        """Check rows such as `{"input": …, "output": {…}}` against a task; raises `DataError`."""
+    def of(cls, rows: Iterable[Mapping[str, Any]], task: Task[Any], *, file: str | None = None) -> Dataset: ...
+    @overload
+    @classmethod
+    def of(cls, rows: Frame, task: Task[Any], *, file: str | None = None) -> Dataset: ...
+    @classmethod
+    def of(cls, rows: Any, task: Task[Any], *, file: str | None = None) -> Dataset:
+        """Check rows such as `{"input": …, "output": {…}}` against a task; raises `DataError`.
+
+        A data frame of pandas or polars has columns as CSV has them, and cells of their own types; what is missing in
+        it (NaN, NaT, NA) is None.
+        """
+        if is_frame(rows):
+            return _kept(as_rows(frame_rows(rows), task, tabular=True), file)
         return _kept((check(row, task, n) for n, row in enumerate(rows, 1)), file)
 
     @property
@@ -73,12 +85,7 @@ def _kept(rows: Iterable[Checked], file: str | None) -> Dataset:
         else:
             examples.append(row)
     if rejected:
-        named = "\n".join(f"  row {one.place}: {one.reason}" for one in rejected[:_MOST_NAMED])
-        raise DataError(
-            f"{len(rejected)} of {len(examples) + len(rejected)} rows do not fit\n{named}",
-            file=file,
-            row=rejected[0].place,
-        )
+        raise misfit(rejected, len(examples) + len(rejected), file)
     if not examples:
         raise DataError('holds no rows; a row is {"input": …, "output": {…}}', file=file)
     return Dataset(tuple(examples))

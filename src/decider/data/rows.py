@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -13,7 +14,7 @@ from pydantic_core import ErrorDetails, to_json
 from decider.data.files import FileRow, Format, format_of, read_rows, typed
 from decider.decision import Example, Input
 from decider.errors import DataError, InputError
-from decider.schema import Field, Label, nest, pick
+from decider.schema import Field, Label, has_validators, nest, pick
 from decider.spec import Columns
 from decider.task import Task, path_of
 
@@ -23,7 +24,11 @@ TEXTS = ("source", "split", "group", "time", "by", "at")
 """What a row may hold beside its input, output and id; each is a text or a number."""
 
 _KEYS = frozenset({"input", "output", "id", *TEXTS})
+_BARE = frozenset({"input", "output", "id"})
 _LONGEST_SHOWN = 60
+
+_OUTPUTS = 1024
+"""Outputs that are known while a file is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +64,14 @@ class Rejected:
 
 Checked: TypeAlias = Example | Rejected
 
+_MOST_NAMED = 5
+
+
+def misfit(rejected: Sequence[Rejected], total: int, file: str | None) -> DataError:
+    """Return the error for a file of which some rows do not fit, by the first of these; `total` counts all its rows."""
+    named = "\n".join(f"  row {one.place}: {one.reason}" for one in rejected[:_MOST_NAMED])
+    return DataError(f"{len(rejected)} of {total} rows do not fit\n{named}", file=file, row=rejected[0].place)
+
 
 def read(
     path: Path, task: Task[Any], *, columns: Columns | None = None, form: Format | None = None
@@ -66,7 +79,8 @@ def read(
     """Read a JSONL, CSV or Parquet file as examples of a task; raises `DataError` where it is none of these at all.
 
     A JSONL row is `{"input": …, "output": {…}}`; with `columns`, or `data.columns` in the spec, and in CSV and Parquet,
-    it is flat, and its columns are mapped by name. `form` is what the ending of the name says, where it is left out.
+    one that is not is flat, and its columns are mapped by name. `form` is what the ending of the name says, where it is
+    left out.
     """
     if not path.is_file():
         raise DataError("there is no such file", file=str(path))
@@ -88,29 +102,90 @@ def of_rows(
     """Check rows as some reader found them; `tabular` rows are flat, and all have the same columns."""
     mapped = columns or (task.spec.data.columns if "columns" in task.spec.data.model_fields_set else None)
     flat = _Flat(task, mapped or Columns.model_construct(), tabular, file) if tabular or mapped is not None else None
+    known = _Known(task)
     for row in rows:
         if row.problem is not None:
             yield _unreadable(row, row.problem)
-        elif not isinstance(row.value, Mapping):
+        elif not isinstance(row.value, dict | Mapping):  # the first is asked for much faster
             yield _unreadable(row, "is not a JSON object")
-        elif flat is not None:
-            yield check(flat.row(row.value, row.place), task, row.n, place=row.place, original=row.value)
+        elif flat is not None and not _is_whole(row.value):
+            made = flat.row(row.value, row.place)
+            yield check(made, task, row.n, place=row.place, original=row.value, known=known)
         else:
-            yield check(row.value, task, row.n, place=row.place)
+            yield check(row.value, task, row.n, place=row.place, known=known)
+
+
+def _is_whole(row: Mapping[str, Any]) -> bool:
+    """Whether a row has an input and an output already, as `to_row` writes it, whatever the spec says of columns."""
+    return "input" in row and isinstance(row.get("output"), dict)
+
+
+class _Known:
+    """What need not be validated again: outputs of labels alone, of which many rows have the same, and plain texts."""
+
+    def __init__(self, task: Task[Any]) -> None:
+        self._parse = task.parse
+        self._closed = all(field.closed for field in task.fields)
+        self._valid = lru_cache(maxsize=_OUTPUTS)(self._validated)
+        plain = task.input is not None and isinstance(task.spec.input, Mapping) and not has_validators(task.input)
+        simple = all(field.kind == "text" and not field.optional and "." not in field.path for field in task.inputs)
+        self._texts = tuple(field.path for field in task.inputs) if plain and simple else ()
+
+    def input(self, x: Any) -> Input | None:
+        """Return an input that is what its schema asks for without a doubt; None where it must be looked at."""
+        if not self._texts or not isinstance(x, dict) or len(x) != len(self._texts):
+            return None
+        found = {name: x.get(name) for name in self._texts}
+        return found if all(map(_is_said, found.values())) else None
+
+    def output(self, output: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return an output as `_validated` does; None where it was not seen, and does not fit."""
+        if not self._closed:
+            return None
+        try:
+            return self._valid(to_json(output)).copy()
+        except ValidationError:
+            return None
+
+    def _validated(self, text: bytes) -> dict[str, Any]:
+        validated: dict[str, Any] = self._parse(text.decode()).model_dump(mode="json", by_alias=False)
+        return validated
+
+
+def _is_said(value: Any) -> bool:
+    """Whether a value is a text with something in it, and no half of a character."""
+    if not isinstance(value, str) or not value or value.isspace():
+        return False
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return False
+    return True
 
 
 def check(
-    row: Mapping[str, Any], task: Task[Any], n: int, *, place: int | None = None, original: Any = None
+    row: Mapping[str, Any],
+    task: Task[Any],
+    n: int,
+    *,
+    place: int | None = None,
+    original: Any = None,
+    known: _Known | None = None,
 ) -> Checked:
     """Check one row such as `{"input": …, "output": {…}}`; `n` is its number, which it is called by without an id.
 
-    `original` is what the row was made from, where that is something else.
+    `original` is what the row was made from, where that is something else; `known` spares whoever has many rows what
+    was seen before.
     """
     given = row.get("id")
     name = str(n if given is None else given)
-    problems = [*_row_problems(row, task)]
+    problems: list[Problem] = []
+    if not (row.keys() <= _KEYS and _is_whole(row)):
+        problems += _row_problems(row, task)
     if not problems:
-        found, output = _encoded(row["input"], task, problems), _validated(row["output"], task, problems)
+        found = (known and known.input(row["input"])) or _encoded(row["input"], task, problems)
+        output = (known and known.output(row["output"])) or _validated(row["output"], task, problems)
         if found is not None and output is not None:
             return Example(input=found, output=output, id=name, numbered=given is None, **_about(row, task))
     value = row if original is None else original
@@ -156,6 +231,8 @@ def _row_problems(row: Mapping[str, Any], task: Task[Any]) -> Iterator[Problem]:
 def _about(row: Mapping[str, Any], task: Task[Any]) -> dict[str, str | None]:
     """What a row holds beside its input and output; group and time also stand where the spec says."""
     data = task.spec.data
+    if data.group is None and data.time is None and row.keys() <= _BARE:
+        return {}
     about = {key: row.get(key) for key in TEXTS}
     for key, name in (("group", data.group), ("time", data.time)):
         if about[key] is None and name is not None:
@@ -224,7 +301,7 @@ class _Flat:
                 record["input"] = row[name]
         data = self.task.spec.data
         for key, column in (("id", self.columns.id), ("group", data.group), ("time", data.time)):
-            if column is not None and self._has(row, column, place):
+            if column is not None and self._has(row, column, place) and row[column] not in (None, ""):
                 record[key] = row[column]
         return record
 

@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from decider.spec import Asked
 
+TUNING_END = date(2027, 1, 6)
+"""The last day on which OpenAI takes a new fine-tuning job."""
+
+TUNED_END = date(2027, 1, 14)
+"""The day on which the last models that OpenAI lets anybody tune stop answering, tuned or not."""
+
 _ENDS: tuple[tuple[str, date], ...] = (
     (r"gpt-3\.5-turbo.*|gpt-4\.1-nano.*|o4-mini.*", date(2026, 10, 23)),
     (r"gpt-5(-mini|-nano)?(-\d{4}-\d\d-\d\d)?", date(2026, 12, 11)),
-    (r"gpt-4o(-mini)?(-\d{4}-\d\d-\d\d)?|gpt-4\.1(-mini)?(-\d{4}-\d\d-\d\d)?", date(2027, 1, 14)),
+    (r"gpt-4o(-mini)?(-\d{4}-\d\d-\d\d)?|gpt-4\.1(-mini)?(-\d{4}-\d\d-\d\d)?", TUNED_END),
 )
 """OpenAI's announcements as of November 2026; a fine-tune stops together with the model that it was made from."""
 

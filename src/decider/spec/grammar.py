@@ -400,9 +400,9 @@ class Columns(_Section):
             _either("a column, or a mapping of field to column"),
         ]
         | None
-    ) = Field(None, description="The column of the text, or by input field its column.")
+    ) = Field(default=None, description="The column of the text, or by input field its column.")
     output: dict[str, Phrase] = Field(default_factory=dict, description="By output field, the column of its truth.")
-    id: Phrase | None = Field(None, description="The column that identifies a row.")
+    id: Phrase | None = Field(default=None, description="The column that identifies a row.")
 
 
 class Data(_Section):
