@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 
+from decider.assess import page
 from decider.assess.evaluate import Report, cached_of
+from decider.assess.page import percent, text
 
 _WIDTH = 220
 _HEIGHT = 14
@@ -16,30 +14,27 @@ _HEIGHT = 14
 
 def write_html(report: Report, path: str | Path) -> None:
     """Write `report` as a page that needs nothing beside itself; the file is old or new, never half of it."""
-    target = Path(path)
-    aside = target.with_name(f".{target.name}.{os.getpid()}")
-    aside.write_text(render_html(report), encoding="utf-8")
-    aside.replace(target)
+    page.write(render_html(report), path)
 
 
 def render_html(report: Report) -> str:
     """Return the page of a report."""
-    template = Template((files("decider.assess") / "templates" / "report.html").read_text(encoding="utf-8"))
     joint, latency = report.joint, report.latency_ms
     rows = [_row(path, one.accuracy, one.low, one.high, one.macro_f1, one.ece) for path, one in report.fields.items()]
     rows.append(_row("whole record", joint.accuracy, joint.low, joint.high, None, report.ece, whole=True))
-    return template.substitute(
-        title=escape(f"{report.task}: {report.mode}"),
-        under=escape(f"Answered by {_who(report)}, compared with the true outputs of {report.n} rows."),
-        joint=_percent(joint.accuracy),
-        joint_range=f"{_percent(joint.low)} to {_percent(joint.high)}",
+    return page.render(
+        "report.html",
+        title=text(f"{report.task}: {report.mode}"),
+        under=text(f"Answered by {_who(report)}, compared with the true outputs of {report.n} rows."),
+        joint=percent(joint.accuracy),
+        joint_range=f"{percent(joint.low)} to {percent(joint.high)}",
         p50=f"{latency['p50']:.2f} ms",
         p95=f"{latency['p95']:.2f} ms",
         rows=str(report.n),
         failed=str(report.failed),
         ece=_number(report.ece),
         body="\n".join(rows),
-        footer=escape(_footer(report)),
+        footer=text(_footer(report)),
     )
 
 
@@ -50,14 +45,14 @@ def _who(report: Report) -> str:
 def _row(
     name: str, share: float, low: float, high: float, f1: float | None, ece: float | None, *, whole: bool = False
 ) -> str:
-    cells = (escape(name), _percent(share), _picture(name, share, low, high), _number(f1), _number(ece))
+    cells = (text(name), percent(share), _picture(name, share, low, high), _number(f1), _number(ece))
     opening = '<tr class="whole">' if whole else "<tr>"
     return opening + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
 def _picture(name: str, share: float, low: float, high: float) -> str:
     """The interval as a bar with a mark at the share, and the same in words for who cannot see it."""
-    said = escape(f"{name}: {_percent(share)}, between {_percent(low)} and {_percent(high)}", quote=True)
+    said = text(f"{name}: {percent(share)}, between {percent(low)} and {percent(high)}")
     middle, thick = _HEIGHT / 2, 6
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" height="{_HEIGHT}" preserveAspectRatio="none" '
@@ -77,10 +72,6 @@ def _footer(report: Report) -> str:
     if report.left_out:
         said += f" Open fields are decided and not compared: {', '.join(report.left_out)}."
     return said
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:.1f} %"
 
 
 def _number(value: float | None) -> str:

@@ -1,0 +1,1 @@
+"""What a dataset holds, counted in one pass: `values` is what is known, `measure` counts it, `picture` shows it."""
