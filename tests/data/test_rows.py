@@ -190,6 +190,14 @@ def test_what_was_written_is_read_again_whatever_the_columns(tmp_path: Path) -> 
     assert found.output["level"] == 1
 
 
+def test_a_column_that_is_an_input_says_nothing_else_of_the_row(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("source,name,by\nnginx,login,ana\n")
+    logged = Task(Area, name="area", input={"source": "text"})
+    (found,) = read(tmp_path / "rows.csv", logged)
+    assert isinstance(found, Example)
+    assert (found.input, found.source, found.by) == ({"source": "nginx"}, None, "ana")
+
+
 def test_a_text_task_maps_its_one_column(tmp_path: Path) -> None:
     plain = Task(Area, name="area")
     (tmp_path / "a.csv").write_text("body,name\nhello,login\n")

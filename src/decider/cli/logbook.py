@@ -23,7 +23,7 @@ from decider.cli.console import (
 )
 from decider.cli.history import counted, left_out, note_unreadable, shortly, show_history, show_table
 from decider.data.corrections import take_corrections, value_of
-from decider.data.logged import Logged, write_rows
+from decider.data.logged import Choice, Logged, write_rows
 from decider.decider import Decider
 from decider.decision import Status
 from decider.runtime.log import Log
@@ -88,7 +88,7 @@ def list_(
     task, log = _opened(spec, sets)
     selection = Selection(
         task=task.name,
-        since=_time(since),
+        since=moment(since),
         status=_status(status),
         mode=mode,
         checked=checked,
@@ -222,7 +222,7 @@ def export(
 ) -> None:
     """Write a dataset: every input with its answer, as corrected."""
     task, log = _opened(spec, sets)
-    rows = Logged(log, task, checked=checked, versions=versions)
+    rows = Logged(log, task, Choice(checked=checked, versions=versions))
     if out is None:
         count = 0
         for count, row in enumerate(rows, 1):  # noqa: B007  # how many there were
@@ -277,8 +277,8 @@ def _status(given: str | None) -> Status | None:
     return found
 
 
-def _time(given: str | None) -> datetime | None:
-    """A day, a time, or so long ago."""
+def moment(given: str | None, option: str = "--since") -> datetime | None:
+    """Return the day (from its beginning), the time, or the time so long ago that an option names."""
     if given is None:
         return None
     try:
@@ -290,7 +290,7 @@ def _time(given: str | None) -> datetime | None:
         return datetime.now(UTC) - timedelta(seconds=TypeAdapter(Seconds).validate_python(given))
     except (ValidationError, OverflowError) as error:
         raise typer.BadParameter(
-            f"--since {given} is neither a time, such as 2026-11-25, nor how long ago, such as 7d"
+            f"{option} {given} is neither a time, such as 2026-11-25, nor how long ago, such as 7d"
         ) from error
 
 

@@ -162,7 +162,7 @@ def _from_parquet(file: BinaryIO, name: str) -> Iterator[FileRow]:
     pa, parquet = arrow()
     n = 0
     try:
-        for batch in parquet.ParquetFile(file).iter_batches(_BATCH):
+        for batch in parquet.ParquetFile(file, pre_buffer=False).iter_batches(_BATCH):
             for value in batch.to_pylist():
                 n += 1
                 yield FileRow(n, n, value)

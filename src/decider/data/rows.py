@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -278,7 +278,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Flat:
     """Turns flat rows into such with an input and an output, by the columns that are named, or of the same names."""
 
@@ -288,8 +288,16 @@ class _Flat:
     """Whether every row has the same columns: a column that lacks is then the file's mistake, and raises."""
     file: str | None
 
+    @cached_property
+    def _about(self) -> tuple[str, ...]:
+        """The columns that say something of a row beside its input and output, as long as they are not part of these."""
+        named = self.columns.input
+        inputs = named.values() if isinstance(named, dict) else [named]
+        fields = {field.path for field in (*self.task.inputs, *self.task.fields)}
+        return ("id", *(key for key in TEXTS if key not in {*inputs, *self.columns.output.values(), *fields}))
+
     def row(self, row: Mapping[str, Any], place: int) -> Mapping[str, Any]:
-        record: dict[str, Any] = {key: row[key] for key in ("id", *TEXTS) if row.get(key) not in (None, "")}
+        record: dict[str, Any] = {key: row[key] for key in self._about if row.get(key) not in (None, "")}
         record["output"] = nest(self._cells(row, self.task.fields, self.columns.output, place))
         named = self.columns.input
         if self.task.inputs:

@@ -1,0 +1,129 @@
+"""Flat rows: which column of a table stands for which input and output field."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from decider.errors import DataError
+from decider.spec import Columns
+from decider.task import Task
+
+_TEXT = "text"
+_FEW = 3
+"""Columns for each of which a flag is shown."""
+
+_LABELS = ("label_text", "label")
+"""Names that tools for classifiers have for the columns of the text and its one label (SetFit's is `text,label`)."""
+
+
+def columns_of(task: Task[Any], columns: Columns) -> tuple[dict[str, str], dict[str, str]]:
+    """Return by path the column of every input field, and of every output field; an input of one text is `text`."""
+    inputs = _by_path(task, columns)
+    outputs = {field.path: columns.output.get(field.path, field.path) for field in task.fields}
+    return {path: inputs.get(path, path) for path in _inputs(task)}, outputs
+
+
+def _inputs(task: Task[Any]) -> list[str]:
+    return [field.path for field in task.inputs] or [_TEXT]
+
+
+def _by_path(task: Task[Any], columns: Columns) -> dict[str, str]:
+    """The columns of inputs that are named; one alone is that of the first."""
+    said = columns.input
+    return {_inputs(task)[0]: said} if isinstance(said, str) else dict(said or {})
+
+
+def _only(task: Task[Any]) -> str | None:
+    """The path of the input that a column alone can stand for."""
+    return task.only_text or (_inputs(task)[0] if len(task.inputs) < 2 else None)
+
+
+def chosen(
+    task: Task[Any], *, inputs: Iterable[str] = (), outputs: Iterable[str] = (), id: str | None = None
+) -> Columns | None:
+    """Return the columns of the spec with others in their place, or None where none are named.
+
+    `inputs` and `outputs` are texts such as `PATH=COLUMN`; a single input is a column alone. Raises `DataError` for a
+    path that the task does not have.
+    """
+    base, only = task.spec.data.columns, _only(task)
+    new_inputs = dict(_pair(one, _inputs(task), only) for one in inputs)
+    new_outputs = dict(_pair(one, [field.path for field in task.fields], None) for one in outputs)
+    if not new_inputs and not new_outputs and id is None:
+        return base if "columns" in task.spec.data.model_fields_set else None
+    return Columns(
+        input=_by_path(task, base) | new_inputs or None, output={**base.output, **new_outputs}, id=id or base.id
+    )
+
+
+def _pair(said: str, paths: Collection[str], only: str | None) -> tuple[str, str]:
+    path, equals, column = said.partition("=")
+    if equals and path in paths and column:
+        return path, column
+    if only is not None and said:
+        return only, said
+    close = get_close_matches(path, paths, 1)
+    remedy = f"did you mean {close[0]}=COLUMN?" if close else f"write PATH=COLUMN; paths are {', '.join(paths)}"
+    raise DataError(f"{said!r} names no column of a field; {remedy}")
+
+
+def fits(names: Collection[str], task: Task[Any], columns: Columns) -> bool:
+    """Whether there are columns of an input and of an output among `names`."""
+    inputs, outputs = columns_of(task, columns)
+    return any(name in names for name in inputs.values()) and any(name in names for name in outputs.values())
+
+
+def guessed(names: Collection[str], task: Task[Any], columns: Columns) -> Columns:
+    """Return columns that go by other names where `names` has these: only for fields of which no column is named.
+
+    Those are `input.PATH` and `output.PATH`, as exports write them where a name would mean two things; and `text` and
+    `label` for the one input and the one closed field.
+    """
+    inputs, outputs = columns_of(task, columns)
+    found = _whole("input", inputs, names), _whole("output", outputs, names)
+    label = next((name for name in _LABELS if name in names), None)
+    if _TEXT in names:
+        found[0].update(dict.fromkeys({_only(task)} & _lacking(inputs, names), _TEXT))
+    if label is not None:
+        found[1].update(dict.fromkeys(_one_closed(task) & _lacking(outputs, names), label))
+    if not any(found):
+        return columns
+    return Columns(input=inputs | found[0], output={**columns.output, **found[1]}, id=columns.id)
+
+
+def _whole(part: str, columns: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
+    """The columns that are called by the part of the row that they are of, and their path."""
+    return {path: f"{part}.{path}" for path, name in columns.items() if name == path and f"{part}.{path}" in names}
+
+
+def _one_closed(task: Task[Any]) -> set[str]:
+    """The one field that must be there, where it is closed."""
+    needed = [field for field in task.fields if not field.optional or len(task.fields) == 1]
+    return {needed[0].path} if len(needed) == 1 and needed[0].closed else set()
+
+
+def _lacking(columns: Mapping[str, str], names: Collection[str]) -> set[str]:
+    return {path for path, name in columns.items() if name not in names}
+
+
+def refuse_lacking(names: Collection[str], task: Task[Any], columns: Columns, file: str | None) -> None:
+    """Raise `DataError` where a table has no column for a field that must be there, or none that somebody named."""
+    inputs, outputs = columns_of(task, columns)
+    optional = (
+        {field.path for field in task.inputs if field.optional},
+        {one.path for one in task.fields if one.optional},
+    )
+    data = task.spec.data
+    wanted = {f"--input {path}": name for path, name in inputs.items() if name != path or path not in optional[0]}
+    wanted |= {f"--output {path}": name for path, name in outputs.items() if name != path or path not in optional[1]}
+    lacking = [(flag, name) for flag, name in wanted.items() if name not in names]
+    if lacking:
+        few = [f"{flag}=COLUMN" for flag, _ in lacking] if len(lacking) <= _FEW else ["--input/--output PATH=COLUMN"]
+        said = ", ".join(repr(name) for _, name in lacking)
+        remedy = f"name those to read instead, with {' '.join(few)} or as data.columns in the spec"
+        raise DataError(f"has no column {said}; it has {', '.join(names)}; {remedy}", file=file)
+    other = next((one for one in (columns.id, data.group, data.time) if one is not None and one not in names), None)
+    if other is not None:
+        raise DataError(f"has no column {other!r}; it has {', '.join(names)}", file=file)

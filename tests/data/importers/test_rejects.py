@@ -1,0 +1,59 @@
+"""What could not be imported: the first rows are named, all are counted and kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from decider.data.importers.rejects import MOST_NAMED, Rejects, beside, mended
+from decider.data.rows import Problem, Rejected
+
+
+def rejected(place: int = 3, message: str = "is wrong", value: Any = "x", field: str | None = "team") -> Rejected:
+    problem = Problem(kind="unknown-label" if field else "unreadable", message=message, field=field)
+    return Rejected(place=place, id=str(place), problems=(problem, problem), value=value)
+
+
+def test_the_first_are_named_and_all_are_kept_by_file_line_reason_and_row(tmp_path: Path) -> None:
+    said: list[str] = []
+    out = tmp_path / "rows.jsonl"
+    with Rejects(said.append) as rejects:
+        for n in range(MOST_NAMED + 5):
+            rejects.add("a.csv", rejected(n, value={"n": n}))
+        rejects.add("b.csv", rejected(1, field=None))
+        assert rejects.save(out) == tmp_path / "rows.rejected.jsonl"
+    assert len(said) == MOST_NAMED
+    assert said[0] == "a.csv:0: team: is wrong; team: is wrong"
+    assert rejects.reasons == {"unknown-label (team)": MOST_NAMED + 5, "unreadable": 1}
+    rows = [json.loads(line) for line in beside(out).read_text().splitlines()]
+    assert rows[1] == {"file": "a.csv", "line": 1, "reason": "team: is wrong; team: is wrong", "row": {"n": 1}}
+    assert len(rows) == rejects.count == MOST_NAMED + 6
+
+
+def test_a_long_reason_is_cut_where_it_is_named_and_whole_where_it_is_kept(tmp_path: Path) -> None:
+    said: list[str] = []
+    with Rejects(said.append) as rejects:
+        rejects.add("a", rejected(message="x" * 1000, value=[b"\xff", float("nan"), object()]))
+        path = rejects.save(tmp_path / "rows.jsonl")
+    assert len(said[0]) < 400
+    assert path is not None
+    kept = json.loads(path.read_text())
+    assert len(kept["reason"]) > 2000
+    assert kept["row"][:2] == ["_w==", "NaN"]
+
+
+def test_none_leaves_no_file_of_an_earlier_import(tmp_path: Path) -> None:
+    beside(tmp_path / "rows.jsonl").write_text("old")
+    with Rejects(print) as rejects:
+        assert rejects.save(tmp_path / "rows.jsonl") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_kept_is_a_row_again() -> None:
+    kept = {"file": "a", "line": 1, "reason": "r", "row": {"input": "x"}}
+    assert mended(kept) == {"input": "x"}
+    assert mended({**kept, "row": '{"input": "y"}'}) == {"input": "y"}
+    assert mended({**kept, "row": '{"input": '}) == '{"input": '
+    assert mended({"input": "z"}) == {"input": "z"}
+    assert mended([1]) == [1]
