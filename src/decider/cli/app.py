@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from decider.cli import assessing, caching, deciding, learning, logbook, probing, running, starting
+from decider.cli import assessing, caching, datasets, deciding, learning, logbook, probing, running, starting
 from decider.cli.console import note
 from decider.errors import DeciderError, EngineError, InvalidDecision
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (starting, probing, deciding, running, logbook, caching, learning, assessing):
+for group in (starting, probing, deciding, running, logbook, caching, datasets, learning, assessing):
     group.add_to(app)
 
 
