@@ -31,9 +31,9 @@ from loopback.figures import busy, say
 from decider import prompt
 from decider.data.exporters import Export
 from decider.data.exporters.lines import Inspector, Lines
+from decider.data.exporters.targets import target_of
 from decider.data.rows import check, read
 from decider.data.shapes import CHAT
-from decider.data.exporters.targets import target_of
 from decider.decision import Example, Request
 from decider.task import Task
 

@@ -15,7 +15,7 @@ import pytest
 from pydantic import BaseModel
 
 from decider.data.dataset import Dataset
-from decider.data.importers.frames import frame_rows, is_frame
+from decider.data.frames import frame_rows, is_frame
 from decider.errors import DataError
 from decider.task import Task
 

@@ -10,8 +10,8 @@ from typing import Any, overload
 
 from pydantic_core import to_json
 
+from decider.data.frames import Frame, frame_rows, is_frame
 from decider.data.importers.forms import as_rows
-from decider.data.importers.frames import Frame, frame_rows, is_frame
 from decider.data.rows import Checked, Rejected, check, misfit, read
 from decider.decision import Example
 from decider.errors import DataError

@@ -290,7 +290,7 @@ class _Flat:
 
     @cached_property
     def _about(self) -> tuple[str, ...]:
-        """The columns that say something of a row beside its input and output, as long as they are not part of these."""
+        """The columns that say something of a row beside its input and output: those that are no part of these."""
         named = self.columns.input
         inputs = named.values() if isinstance(named, dict) else [named]
         fields = {field.path for field in (*self.task.inputs, *self.task.fields)}

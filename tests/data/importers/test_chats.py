@@ -17,7 +17,7 @@ from decider.decision import Example, Request
 from decider.errors import DataError
 from decider.spec import Columns
 from decider.task import Task
-from imports import task
+from sources import task
 
 ONE = {"team": {"options": ["billing", "login"]}}
 TASK = task()

@@ -10,7 +10,7 @@ from decider.data.importers.columns import chosen, columns_of, fits, guessed, re
 from decider.errors import DataError
 from decider.spec import Columns
 from decider.task import Task
-from imports import task
+from sources import task
 
 NONE = Columns()
 

@@ -16,7 +16,7 @@ from decider.data.importers.forms import LABEL_STUDIO, ROWS, as_rows, form_of, p
 from decider.data.rows import Checked, Rejected
 from decider.errors import DataError
 from decider.spec import Columns
-from imports import task
+from sources import task
 
 ROW = {"input": {"body": "x"}, "output": {"routing": {"team": "login"}, "vip": None}}
 TASK = task()

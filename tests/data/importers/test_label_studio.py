@@ -10,7 +10,7 @@ from decider.data.files import FileRow
 from decider.data.importers.label_studio import Annotated, gathered, is_task
 from decider.errors import DataError
 from decider.spec import Columns
-from imports import task
+from sources import task
 
 FIELDS = {
     "team": {"options": ["billing", "login"]},

@@ -16,9 +16,9 @@ from decider.data.rows import Rejected
 from decider.errors import DataError
 from decider.runtime.log import Log
 from decider.spec import Columns
-from imports import task
 from logged import decision
 from logged import task as logged_task
+from sources import task
 
 TASK = task()
 

@@ -85,7 +85,7 @@ def guessed(names: Collection[str], task: Task[Any], columns: Columns) -> Column
     found = _whole("input", inputs, names), _whole("output", outputs, names)
     label = next((name for name in _LABELS if name in names), None)
     if _TEXT in names:
-        found[0].update(dict.fromkeys({_only(task)} & _lacking(inputs, names), _TEXT))
+        found[0].update(dict.fromkeys(_lacking(inputs, names) & {_only(task)}, _TEXT))
     if label is not None:
         found[1].update(dict.fromkeys(_one_closed(task) & _lacking(outputs, names), label))
     if not any(found):

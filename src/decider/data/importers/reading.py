@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from decider.data.files import FileRow
+from decider.data.frames import Frame, frame_rows
 from decider.data.importers.chats import Chats
 from decider.data.importers.columns import columns_of, guessed
 from decider.data.importers.forms import (
@@ -21,7 +22,6 @@ from decider.data.importers.forms import (
     peeked,
     pieces,
 )
-from decider.data.importers.frames import Frame, frame_rows, is_frame
 from decider.data.importers.label_studio import Annotated, gathered
 from decider.data.logged import Logged
 from decider.data.rows import Checked, Problem, Rejected, check
@@ -74,11 +74,11 @@ class Importer:
             if isinstance(source, Logged):
                 for n, row in enumerate(source, 1):
                     yield str(source.folder), check(row, self._task, n)
-            elif is_frame(source):
-                yield from self._piece(Piece(file=FRAME, rows=frame_rows(source), tabular=True))
-            else:
+            elif isinstance(source, str | Path):
                 for piece in pieces(Path(source), self._form):
                     yield from self._piece(piece)
+            else:
+                yield from self._piece(Piece(file=FRAME, rows=frame_rows(source), tabular=True))
 
     def _piece(self, piece: Piece) -> Iterator[Found]:
         n = 0

@@ -12,7 +12,7 @@ from decider.data.near import near as near_pairs
 from decider.data.near import same
 from decider.data.split.links import Links, Placed, Touch, links_of, rank
 from decider.data.split.moments import cutoffs_of, moments_of
-from decider.data.split.state import DEFAULT, SIDES, Cutoffs, Side, Split, digest
+from decider.data.split.state import DEFAULT, ROUNDING, SIDES, Cutoffs, Side, Split, digest
 from decider.data.split.strata import Block, Strata
 from decider.decision import Example
 from decider.errors import DataError
@@ -81,7 +81,7 @@ def split(
 def _shares(given: Mapping[str, float] | None, before: Split | None) -> Mapping[str, float]:
     shares = dict(given if given is not None else DEFAULT if before is None else before.shares)
     named = set(shares) == set(SIDES) and all(0 <= share <= 1 for share in shares.values())
-    if not named or abs(sum(shares.values()) - 1) > 1e-6:
+    if not named or abs(sum(shares.values()) - 1) > ROUNDING:
         raise ValueError(f"shares must be those of {', '.join(SIDES)}, in [0, 1] and 1 together, not {shares}")
     return {side: shares[side] for side in SIDES}
 

@@ -23,6 +23,9 @@ SIDES: tuple[Side, ...] = get_args(Side)[:3]
 
 DEFAULT: Mapping[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
+ROUNDING = 1e-6
+"""How far from 1 the sum of shares may be."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cutoffs:
@@ -134,6 +137,8 @@ class _File(BaseModel, extra="forbid", strict=True):
     def _of_all_sides(cls, shares: dict[str, float]) -> dict[str, float]:
         if set(shares) != set(SIDES):
             raise ValueError("they are those of train, validation and test")
+        if not all(0 <= share <= 1 for share in shares.values()) or abs(sum(shares.values()) - 1) > ROUNDING:
+            raise ValueError("they are in [0, 1], and 1 together")
         return shares
 
     def split(self) -> Split:
