@@ -12,7 +12,7 @@ import pytest
 from commands import Ran
 from decider.cli import main
 from decider.data.dataset import Dataset
-from decider.data.split import split
+from decider.data.split import DEFAULT, Split, split
 from decider.task import Task
 
 SPEC = """\
@@ -118,3 +118,28 @@ def test_a_long_reason_is_cut_in_the_middle_and_rows_without_any_are_no_tables(s
 def test_a_period_without_rows_has_no_commonest_label(stats: Stats) -> None:
     ran = stats([row(1, time="2026-01-01"), row(2, time="2026-01-03")])
     assert next(line for line in ran.out.splitlines() if line.startswith("2026-01-02")).split() == ["2026-01-02", "0"]
+
+
+def test_a_page_takes_the_place_of_nothing_that_is_read(stats: Stats, tmp_path: Path) -> None:
+    stats(rows())
+    before = (tmp_path / "rows.jsonl").read_text()
+    for name in ("rows.jsonl", "spec.yaml"):
+        ran = stats(rows(), "--html", tmp_path / name)
+        assert ran.code == 2
+        assert "--html would write over" in ran.err
+        assert "which is read; name another file" in ran.err
+    assert (tmp_path / "rows.jsonl").read_text() == before
+    assert (tmp_path / "spec.yaml").read_text() == SPEC
+    (tmp_path / "page.html").write_text("an older page")
+    assert stats(rows(), "--html", tmp_path / "page.html").code == 0
+
+
+def test_the_split_of_another_task_is_refused(stats: Stats, tmp_path: Path) -> None:
+    Split(task="other", fingerprint="", shares=DEFAULT, sides={"r1": "train"}).save(tmp_path / "split.json")
+    ran = stats(rows(), "--split", tmp_path / "split.json")
+    assert ran.code == 2
+    assert "the split file is of the task 'other', not 'triage'" in ran.err
+
+
+def test_one_row_is_counted_as_one(stats: Stats) -> None:
+    assert stats([row(1)]).out.startswith("rows.jsonl: 1 row of the task triage\n")

@@ -235,8 +235,9 @@ def test_the_log_is_a_source_by_time_mode_and_who_checked(desk: Desk) -> None:
     first = desk.rows()[0]
     assert (first["source"], first["by"], first["output"]["routing"]["team"]) == ("corrected", "ana", "bug")
     assert desk.rows()[1]["output"] == ANSWER
-    assert texts("--since", "2026-11-23") == (["1", "2"], "of the log; left out: 1 of another time")
+    assert texts("--since", "2026-11-23") == (["1", "2"], "not all of the log is in it; left out: 1 of another time")
     assert texts("--until", "2026-11-23")[0] == ["0", "1"]
+    assert texts("--until", "20261123")[0] == ["0", "1"]
     assert texts("--until", "2026-11-23T11:00")[0] == ["0"]
     assert texts("--mode", "finetuned")[0] == ["1"]
     assert texts("--checked")[0] == ["0"]
@@ -246,7 +247,7 @@ def test_the_log_is_a_source_by_time_mode_and_who_checked(desk: Desk) -> None:
     assert found["left_out"] == {"not checked by anybody": 2}
     ran = desk.run("--log", "--mode", "promt")
     assert ran.code == 2
-    assert "of the log; left out: 3 of another mode" in ran.err
+    assert "not all of the log is in it; left out: 3 of another mode" in ran.err
     assert "nothing was written: there are no rows" in ran.err
     ran = desk.run("--log", "--until", "tomorrow")
     assert "--until tomorrow is neither a time" in ran.err

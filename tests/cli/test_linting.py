@@ -204,3 +204,52 @@ def test_fix_refuses_what_would_be_lost(desk: Desk, tmp_path: Path) -> None:
     missing = desk.run("--fix", tmp_path / "none" / "out.jsonl")
     assert missing.code == 2
     assert "there is no folder" in missing.err
+
+
+def test_personal_data_is_not_shown(desk: Desk) -> None:
+    desk.write(row(f"write to jane.doe@example.com, {LONG}", id="a"))
+    ran = desk.run("--quick", "--only", "personal-data")
+    assert "a  1 address of e-mail in 1 row" in ran.out
+    assert "jane.doe" not in ran.out + ran.err
+
+
+def test_where_there_is_nothing_to_read_nothing_is_quoted(desk: Desk) -> None:
+    desk.write({"x": 1})
+    ran = desk.run("--only", "unreadable")
+    assert "row 1: has no 'input'" in ran.out
+    assert "“" not in ran.out
+
+
+def test_a_terminal_obeys_nothing_that_stands_in_rows(desk: Desk) -> None:
+    orders = "\x1b[31m\x1b]0;title\x07\x9b2J\u202e[red]"
+    desk.write(row(f"{orders}one", id=f"{orders}a"), row(f"{orders}one", id="b"), row("x", f"{orders}no") | {orders: 1})
+    desk.data.write_text(desk.data.read_text() + "{\x1b[31mtorn\n")
+    ran = desk.run("--quick")
+    assert "[31m]0;title2J[red]one" in ran.out
+    assert not {"\x1b", "\x07", "\x9b", "\u202e"} & {*ran.out, *ran.err}
+
+
+def test_more_rows_than_a_finding_names_are_counted(desk: Desk) -> None:
+    desk.write(*(row(LONG, "login" if n % 2 else "billing") for n in range(120)))
+    ran = desk.run("--only", "contradiction")
+    assert ran.out.startswith("tickets: 120 rows, 1 error, 0 warnings, 0 notes; 0 rows without error or warning")
+    assert "│ contradiction │ 1 │ │ │ 120 │" in " ".join(ran.out.split())
+    assert len(desk.lines("--json", "--only", "contradiction")[0]["rows"]) == 50
+
+
+def test_a_split_file_of_something_else_is_refused(desk: Desk, tmp_path: Path) -> None:
+    desk.write(row(LONG, id="a"), row(LONG, id="b"))
+    file = tmp_path / "split.json"
+    Split(task="tickets", fingerprint="0", shares=DEFAULT, sides={"c": "train"}).save(file)
+    ran = desk.run("--only", "leakage", "--split", file)
+    assert ran.code == 2
+    assert "none of the 2 rows is on a side of the split; name the split file of this data" in ran.err
+    Split(task="other", fingerprint="0", shares=DEFAULT, sides={"a": "train"}).save(file)
+    assert "the split file is of the task 'other', not 'tickets'" in desk.run("--split", file).err
+
+
+def test_sides_that_rows_name_are_known_by_what_they_are_called_elsewhere(desk: Desk) -> None:
+    desk.write(row(LONG, id="a", split="Train"), row(LONG, id="b", split="train"), row(LONG, id="c", split=""))
+    assert desk.lines("--json", "--only", "leakage") == []
+    desk.write(row(LONG, id="a", split="dev"), row(LONG, id="b", split="fold 3"))
+    assert "fold 3 (b)" in desk.lines("--json", "--only", "leakage")[0]["message"]

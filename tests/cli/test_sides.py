@@ -9,7 +9,7 @@ import pytest
 
 from commands import Ran
 from decider.cli import main
-from decider.data.split import Split
+from decider.data.split import DEFAULT, Split
 
 SPEC = """
 name: triage
@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
     write(tmp_path / "marked.jsonl", marked=True)
     write(tmp_path / "rows.jsonl", marked=False)
     sides = {str(n + 1): SIDES[n % 4] for n in range(40)}
-    split = Split(task="triage", fingerprint="", shares={}, sides=sides)  # type: ignore[arg-type]  # all are sides
+    split = Split(task="triage", fingerprint="", shares=DEFAULT, sides=sides)  # type: ignore[arg-type]  # all are sides
     split.save(tmp_path / "rows.split.json")
     return tmp_path
 

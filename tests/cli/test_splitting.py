@@ -167,3 +167,32 @@ def test_the_command_is_in_its_group_and_has_an_example(run: Run) -> None:
     group = typer.Typer()
     splitting.add_to(group)
     assert [one.name for one in group.registered_commands] == ["split"]
+
+
+def test_no_side_takes_the_place_of_all_rows(run: Run) -> None:
+    Path("folder").mkdir()
+    data = Path("folder/train.jsonl")
+    data.write_text("".join(json.dumps(row(n, split="train")) + "\n" for n in range(20)))
+    before = data.read_text()
+    ran = run("spec.yaml", data, "-o", "folder")
+    assert ran.code == 2
+    assert "-o folder would write one side over DATA, folder/train.jsonl; name another folder" in ran.err
+    assert [path.name for path in Path("folder").iterdir()] == ["train.jsonl"]
+    assert data.read_text() == before
+
+
+def test_a_side_that_time_left_empty_says_so(run: Run) -> None:
+    write(*(row(n, customer="c", opened=f"2026-01-{n + 1:02}") for n in range(20)))
+    assert "test holds no rows: see the rows that are excluded" in run("spec.yaml", "rows.jsonl", "--by-time").out
+
+
+def test_shares_that_somebody_broke_are_refused(run: Run) -> None:
+    write(*map(row, range(20)))
+    run("spec.yaml", "rows.jsonl")
+    file = Path("rows.split.json")
+    file.write_text(
+        json.dumps(json.loads(file.read_text()) | {"shares": {"train": 2, "validation": -0.5, "test": -0.5}})
+    )
+    ran = run("spec.yaml", "rows.jsonl")
+    assert ran.code == 2
+    assert "rows.split.json: is not a split file: shares: they are in [0, 1], and 1 together" in ran.err

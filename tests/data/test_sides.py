@@ -25,11 +25,13 @@ def named(dataset: Dataset) -> list[str | None]:
 
 def test_test_rows_are_not_trained_on() -> None:
     assert named(to_train_on(rows("train", "validation", "test", "excluded", None))) == ["r0", "r1", "r4"]
+    assert named(to_train_on(rows("Train", "dev", "TEST"))) == ["r0", "r1"]
 
 
 def test_only_test_rows_are_measured_on_where_there_are_any() -> None:
     assert named(to_measure_on(rows("train", "test", None))) == ["r1"]
     assert named(to_measure_on(rows("train", "excluded", None))) == ["r0", "r2"]
+    assert named(to_measure_on(rows("Train", "Test"))) == ["r1"]
 
 
 def test_nothing_left_is_a_mistake() -> None:

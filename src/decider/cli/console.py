@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -10,14 +11,46 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 
 from decider.assess.evaluate import Progress as Told
 from decider.plan import MODES
 
-results = Console()
-notes = Console(stderr=True)
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What a terminal obeys instead of showing it: control characters, and orders to turn the writing direction round."""
+
+_UNSENT = re.compile("[\ud800-\udfff]")
+"""What no encoding has: bytes in names of files that are no UTF-8."""
+
+
+class _Shown:
+    """Something to print, without what its texts order a terminal to do; what Rich itself orders stays."""
+
+    def __init__(self, what: ConsoleRenderable) -> None:
+        self._what = what
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for text, style, control in console.render(self._what, options):
+            yield Segment(text if control else _UNSENT.sub("\ufffd", _OBEYED.sub("", text)), style, control)
+
+
+class _Showing(RenderHook):
+    """Takes away what data must not order, wherever it is printed: ids, labels, texts, errors that name them."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Shown(one) for one in renderables]
+
+
+def _console(*, stderr: bool = False) -> Console:
+    console = Console(stderr=stderr)
+    console.push_render_hook(_Showing())
+    return console
+
+
+results = _console()
+notes = _console(stderr=True)
 
 
 def _mode(given: str | None) -> str | None:
@@ -29,7 +62,7 @@ def _mode(given: str | None) -> str | None:
 
 
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec file.", show_default=False)]
-DataPath = Annotated[Path, typer.Argument(metavar="DATA", help="Rows with their true outputs: .jsonl or .csv.")]
+DataPath = Annotated[Path, typer.Argument(metavar="DATA", help="Rows with their true outputs: .jsonl, .csv or .parquet.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Sets = Annotated[
     list[str] | None,

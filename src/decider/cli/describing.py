@@ -65,9 +65,9 @@ def stats(
 ) -> None:
     """Count what a dataset holds: labels, combinations, texts, tokens, sources, sides, and all of it over time."""
     if html is not None:
-        refuse_unwritable(html)
+        _refuse_lost(html, spec, data, split)
     task: Task[Any] = Task.load(spec, set=parse_sets(sets))
-    side_of = None if split is None else Split.load(split).side_of
+    side_of = None if split is None else Split.load(split, task=task.name).side_of
     with row_progress("counting", quiet=as_json) as progress:
         found = measure(read(data, task), task, side_of=side_of, progress=progress)
     if html is not None:
@@ -81,10 +81,18 @@ def stats(
         show(found, data.name)
 
 
+def _refuse_lost(html: Path, *read_from: Path | None) -> None:
+    """A page that cannot be written, or would take the place of what is read, is refused before any work."""
+    refuse_unwritable(html)
+    for path in filter(None, read_from):
+        if html.exists() and path.exists() and html.samefile(path):
+            raise typer.BadParameter(f"--html would write over {path}, which is read; name another file")
+
+
 def show(found: Stats, name: str) -> None:
     """Print what was found, a table for each part of it."""
     rejected = f", and {found.rejected:,} that do not fit it" if found.rejected else ""
-    say(f"{name}: {found.rows:,} rows of the task {found.task}{rejected}")
+    say(f"{name}: {counted(found.rows, 'row')} of the task {found.task}{rejected}")
     if found.reasons:
         _print(_rejected(found.reasons))
     if not found.rows:

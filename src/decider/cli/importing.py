@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,7 +35,6 @@ from decider.runtime.log import Log
 from decider.task import Task
 
 _EXAMPLE = "Example:  decider data import decider-demo/spec.yaml decider-demo/train.jsonl -o rows.jsonl"
-_DAY = len("2026-11-25")
 
 
 def add_to(group: typer.Typer) -> None:
@@ -170,16 +169,20 @@ def _refuse_nothing(sources: list[Path], log: bool, about_log: Mapping[str, Any]
 def _end(until: str | None) -> Any:
     """The first moment that is too late: a day counts to its end."""
     end = moment(until, "--until")
-    return (
-        end + timedelta(days=1)
-        if end is not None and until is not None and len(until) == _DAY and "-" in until
-        else end
-    )
+    return end + timedelta(days=1) if end is not None and _is_day(until) else end
+
+
+def _is_day(said: str | None) -> bool:
+    try:
+        date.fromisoformat(said or "")
+    except ValueError:
+        return False
+    return True
 
 
 def _note_left_out(logged: Logged | None) -> None:
     if logged is not None and logged.left_out:
-        note(f"of the log{left_out(logged.left_out)}")
+        note(f"not all of the log is in it{left_out(logged.left_out)}")
 
 
 def _note(done: Imported, annotated: Annotations) -> None:

@@ -41,6 +41,8 @@ _FIRST: Mapping[str, int] = {"error": 5, "warning": 5, "note": 2}
 _CHANGES = 5
 _IDS = 4
 _QUOTED = 90
+_UNQUOTED = frozenset({"personal-data"})
+"""Codes whose findings must not be shown with the texts that they are about."""
 
 
 def add_to(group: typer.Typer) -> None:
@@ -85,13 +87,13 @@ def lint_(
     """Find what is wrong with a dataset before a model learns it; ends with 1 where there are errors."""
     chosen = _codes(only, skip)
     task: Task[Any] = Task.load(spec, set=parse_sets(sets))
-    sides = None if split is None else Split.load(split)
+    sides = None if split is None else Split.load(split, task=task.name)
     if out is not None:
         _refuse_lost(out, data)
         fixed = _fix(task, data, out, chosen=chosen, asked=bool(only))
         _show_fixed(fixed, as_json=as_json)
         note(f"{counted(len(fixed.rows), 'row')} written to {out}")
-        _end(lint(task, fixed.rows, split=sides, doubt=False, only=EXACT & chosen), spec, out)
+        _end(lint(task, fixed.rows, doubt=False, only=EXACT & chosen), spec, out)
     with row_progress("linting", quiet=as_json) as progress:
         found = lint(task, read(data, task), split=sides, doubt=not quick, only=chosen, progress=progress)
     if as_json:
@@ -177,10 +179,16 @@ def _show_finding(same: Sequence[Finding], inputs: Mapping[str, Any]) -> None:
     of = f"{first.field}: " if first.field else ""
     say()
     _say_wrapped(f"{first.severity}  {where}{of}{first.message}", "  ")
-    quotes = {_quoted(inputs[row]): row for row in reversed([*rows[:1], *first.rows[-1:]]) if row in inputs}
+    quotes = {} if first.code in _UNQUOTED else _quotes(reversed([*rows[:1], *first.rows[-1:]]), inputs)
     for quote, row in reversed(quotes.items()):
         say(f"    {row}  {quote}" if len(quotes) > 1 else f"    {quote}", style="dim")
     _say_wrapped(f"→ {first.suggestion}", "    ")
+
+
+def _quotes(rows: Iterable[str], inputs: Mapping[str, Any]) -> dict[str, str]:
+    """The rows by how their inputs begin; where there is nothing to read, there is nothing to quote."""
+    quotes = {_quoted(inputs[row]): row for row in rows if row in inputs}
+    return {quote: row for quote, row in quotes.items() if quote != _quoted("")}
 
 
 def _say_wrapped(text: str, indent: str) -> None:

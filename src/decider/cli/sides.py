@@ -24,7 +24,7 @@ def load_sides(data: Path, task: Task[Any], split: Path | None, choose: Callable
     """Load a dataset, and say how many of its rows are left out because of the side that they are on."""
     rows = Dataset.load(data, task)
     if split is not None:
-        rows = placed(rows, Split.load(split))
+        rows = placed(rows, Split.load(split, task=task.name))
     chosen = choose(rows)
     if len(chosen) < len(rows):
         note(f"{len(chosen):,} of {len(rows):,} rows, by the side of the split that they are on")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.table import Table
@@ -25,7 +25,7 @@ from decider.cli.console import (
 )
 from decider.data.aside import refuse_unwritable
 from decider.data.dataset import Dataset
-from decider.data.split import DEFAULT, SIDES, Report, Split, report, write_sides
+from decider.data.split import DEFAULT, SIDES, Report, Side, Split, report, write_sides
 from decider.data.split import split as made
 from decider.task import Task
 
@@ -62,11 +62,13 @@ def split(
 
     The split file is kept: rows in it never move, and new rows join it. A new row with a `split` of its own keeps that.
     """
+    if out is not None:
+        _refuse_lost(out, data)
     task: Task[Any] = Task.load(spec, set=parse_sets(sets))
     dataset = Dataset.load(data, task)
     path = file or data.with_suffix(".split.json")
     refuse_unwritable(path)
-    before = Split.load(path) if path.exists() else None
+    before = Split.load(path, task=task.name) if path.exists() else None
     shares = _shares(validation, test, before)
     with row_progress("comparing", quiet=as_json) as progress:
         found = made(dataset, task, before=before, shares=shares, by_time=by_time, near=not no_near, progress=progress)
@@ -80,6 +82,13 @@ def split(
     for one in files:
         note(f"wrote {one}")
     note(f"wrote {path}: rows in it never move, and new rows join it; to begin anew, delete it")
+
+
+def _refuse_lost(out: Path, data: Path) -> None:
+    """A side that would take the place of all rows is refused before any work."""
+    for path in (out / f"{side}.jsonl" for side in get_args(Side)):
+        if path.exists() and data.exists() and path.samefile(data):
+            raise typer.BadParameter(f"-o {out} would write one side over DATA, {data}; name another folder")
 
 
 def _shares(validation: float | None, test: float | None, before: Split | None) -> Mapping[str, float]:
@@ -117,8 +126,9 @@ def _show_deviations(told: Report) -> None:
 
 def _remarks(told: Report) -> list[str]:
     """What is to be known of a split beside its shares."""
+    remedy = "its share needs more rows, or labels with more rows each"
     lines = [
-        f"{side} holds no rows: its share needs more rows, or labels with more rows each"
+        f"{side} holds no rows: {'see the rows that are excluded' if told.excluded else remedy}"
         for side in SIDES
         if told.shares[side] > 0 and not told.rows[side]
     ]

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from decider.data.dataset import Dataset
-from decider.data.split import Split
+from decider.data.split import Split, side_named
 from decider.errors import DataError
 
 MEASURED = "test"
@@ -38,13 +38,14 @@ def to_train_on(dataset: Dataset) -> Dataset:
 
 def to_measure_on(dataset: Dataset) -> Dataset:
     """Return the test rows, where any row says that it is one; else all but the excluded ones."""
-    if any(one.split == MEASURED for one in dataset):
-        return Dataset(tuple(one for one in dataset if one.split == MEASURED))
+    measured = tuple(one for one in dataset if side_named(one.split) == MEASURED)
+    if measured:
+        return Dataset(measured)
     return _without(dataset, (EXCLUDED,), "to measure on")
 
 
 def _without(dataset: Dataset, sides: Collection[str], purpose: str) -> Dataset:
-    kept = tuple(one for one in dataset if one.split not in sides)
+    kept = tuple(one for one in dataset if side_named(one.split) not in sides)
     if not kept:
         raise DataError(f"has no row {purpose}: all {len(dataset)} are {' or '.join(sides)} rows")
     return Dataset(kept)

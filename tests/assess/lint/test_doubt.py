@@ -145,7 +145,7 @@ def test_checked_rows_are_doubted_less_where_they_are_better() -> None:
 def test_few_rows_are_said_to_be_too_few() -> None:
     (found,) = doubts(routed(9))
     assert (found.code, found.severity, found.rows) == ("label-error", "note", ())
-    assert found.message == "9 rows are too few to doubt any label by the others: nothing was looked for"
+    assert found.message == "9 rows cannot tell which label is wrong: nothing was looked for"
 
 
 def test_nothing_is_asked_of_open_fields() -> None:

@@ -70,7 +70,7 @@ def test_a_leak_says_what_is_where_and_what_was_held_out_first() -> None:
     rows = [{"input": "hi", "split": side, "id": name} for name, side in sides.items()]
     (one,) = found(*rows)
     assert one.rows == ("c", "d", "a", "b")
-    assert one.message == "the same input is on several sides: test (c), dev (d), train (a and 1 more)"
+    assert one.message == "the same input is on several sides: test (c), validation (d), train (a and 1 more)"
     assert one.suggestion == "delete all but one, or split anew with data split, which keeps them together"
 
 

@@ -321,6 +321,56 @@ def test_an_unreadable_row_can_be_written_anew(desk: Desk) -> None:
     assert desk.rows() == [row(id="1")]
 
 
+@pytest.mark.parametrize("torn", ["{torn", "[1]"])
+def test_an_unreadable_row_that_nobody_wrote_anew_stays_as_it_is(desk: Desk, torn: str) -> None:
+    desk.write(torn)
+    desk.migrate()
+    before = desk.review.read_text()
+    assert desk.migrate(filled=desk.review).open == 1
+    assert desk.review.read_text() == before
+
+
+def test_a_change_of_rows_that_were_filled_in_is_one_that_was_about_rows(desk: Desk) -> None:
+    desk.write(row({"team": "billing"}))
+    assert desk.migrate(SPLIT).used[0] == 1
+    desk.fill({"team": "refunds"})
+    assert desk.migrate(SPLIT, filled=desk.review).used[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "change", "kept"),
+    [
+        ({"memo": "mine"}, "rename_field: {from: memo, to: note}", {"memo": "mine", "note": "as said"}),
+        (
+            {"routing": "none", "level": 2},
+            "rename_field: {from: level, to: routing.level}",
+            {"routing": "none", "level": 2},
+        ),
+    ],
+)
+def test_a_field_that_is_renamed_to_where_something_stands_is_not_lost(
+    desk: Desk, old: dict[str, Any], change: str, kept: dict[str, Any]
+) -> None:
+    desk.write(row(old))
+    assert desk.migrate(change).open == 1
+    (found,) = desk.reviewed()
+    assert found["output"].items() >= kept.items()
+    assert found["needs"][0]["why"] == f"something else stands in {change.removesuffix('}').rsplit(maxsplit=1)[-1]}"
+
+
+def test_a_field_may_be_renamed_to_what_is_empty_or_the_same_or_below_itself(desk: Desk) -> None:
+    level = {"team": "other", "routing": 2, "tags": [], "mood": None, "feeling": "good", "note": "x", "memo": "x"}
+    desk.write({"input": {"text": "x"}, "output": level})
+    desk.migrate(
+        "rename_field: {from: routing, to: routing.level}",
+        "rename_field: {from: feeling, to: mood}",
+        "rename_field: {from: memo, to: note}",
+    )
+    assert desk.rows()[0]["output"] == {
+        "team": "other", "routing": {"level": 2}, "tags": [], "mood": "good", "note": "x",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -351,10 +401,26 @@ def test_nothing_is_written_over_that_would_be_lost(desk: Desk) -> None:
         migrate(desk.data, desk.task, desk.fates(), desk.data)
     with pytest.raises(DataError, match="there is no such file"):
         desk.migrate(filled=desk.folder / "nowhere.jsonl")
-    with pytest.raises(DataError, match=r"only \.jsonl is migrated"):
+    with pytest.raises(DataError, match=r"new\.csv: migrated rows are written as \.jsonl; name such a file with -o"):
         migrate(desk.data, desk.task, desk.fates(), desk.folder / "new.csv")
+    (desk.folder / "rows.csv").write_text("input,team\n")
+    with pytest.raises(DataError, match=r"rows\.csv: only \.jsonl is migrated"):
+        migrate(desk.folder / "rows.csv", desk.task, desk.fates(), desk.out)
     with pytest.raises(DataError, match="there is no folder"):
         migrate(desk.data, desk.task, desk.fates(), desk.folder / "nowhere" / "new.jsonl")
+
+
+def test_rows_of_columns_are_to_be_imported_first(desk: Desk) -> None:
+    columns = "data: {columns: {input: {text: body}, output: {team: kind}}}\n"
+    (desk.folder / "spec.yaml").write_text(SPEC + columns)
+    desk.task = Task.load(desk.folder / "spec.yaml")
+    desk.write(row(), {"body": "paid twice", "kind": "other"})
+    with pytest.raises(DataError, match=r"rows\.jsonl:2: has its values in columns; make rows of them with `decider"):
+        desk.migrate()
+    assert not desk.out.exists()
+    assert not desk.review.exists()
+    desk.write(row())
+    assert desk.migrate().written == 1
 
 
 def test_progress_is_told(desk: Desk) -> None:

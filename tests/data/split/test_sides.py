@@ -27,10 +27,26 @@ def test_each_row_is_in_the_file_of_its_side_and_says_it(tmp_path: Path) -> None
 
 def test_nothing_is_written_where_one_file_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "test.jsonl").mkdir()
-    (tmp_path / "train.jsonl").write_text("before")
+    (tmp_path / "train.jsonl").write_text('{"split": "train"}\n')
     split = Split(task="t", fingerprint="", shares=DEFAULT, sides={"a": "train"})
     with pytest.raises(DataError, match="is a folder"):
         write_sides(ROWS, split, tmp_path)
-    assert (tmp_path / "train.jsonl").read_text() == "before"
+    assert (tmp_path / "train.jsonl").read_text() == '{"split": "train"}\n'
     with pytest.raises(DataError, match="cannot be made: File exists; make it, or name another"):
         write_sides(ROWS, split, tmp_path / "train.jsonl")
+
+
+@pytest.mark.parametrize(
+    "text", ["before", "[1]\n", '{"input": "x", "output": {"team": "a"}}\n', '{"split": "train"}\n']
+)
+def test_what_is_no_such_side_is_not_written_over(tmp_path: Path, text: str) -> None:
+    split = Split(task="t", fingerprint="", shares=DEFAULT, sides={"a": "train"})
+    write_sides(ROWS, split, tmp_path)
+    (tmp_path / "train.jsonl").unlink()
+    (tmp_path / "test.jsonl").write_text(text)
+    with pytest.raises(
+        DataError, match=r"test\.jsonl: is there already, and no side of a split: it would be lost; name"
+    ):
+        write_sides(ROWS, split, tmp_path)
+    assert (tmp_path / "test.jsonl").read_text() == text
+    assert not (tmp_path / "train.jsonl").exists()

@@ -171,6 +171,7 @@ def test_a_new_row_keeps_the_side_that_it_names() -> None:
     rows = [*published, example("beside w3 and more of the same words", "near", group="g"), *many(40, seed=1)[20:]]
     rows[0] = replace(rows[0], group="g")
     rows[1] = replace(rows[1], split="training")
+    rows[2] = replace(rows[2], split="Test")
     found = split(data(*rows), TASK)
     assert {found.sides[one.id or ""] for one in published if one.id != "r1"} == {"test"}
     assert found.sides["near"] == "test"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from decider.data.split import DEFAULT, Cutoffs, Split
+from decider.data.split import DEFAULT, Cutoffs, Split, side_named
 from decider.data.split.state import digest
 from decider.decision import Example
 from decider.errors import DataError
@@ -71,7 +71,13 @@ def changed(**keys: Any) -> str:
         (changed(rows={"a": "dev"}), "rows.a: Input should be 'train', 'validation', 'test' or 'excluded'"),
         (changed(by_time={"train": "soon", "validation": None}), "by_time.train"),
         (changed(more=1), "more: Extra inputs"),
-        (changed(shares={"train": 1.0}), "shares: Value error, they are those of train, validation and test"),
+        (changed(shares={"train": 1.0}), "shares: they are those of train, validation and test;"),
+        (
+            changed(shares={"train": 2.0, "validation": -0.5, "test": -0.5}),
+            "shares: they are in [0, 1], and 1 together;",
+        ),
+        (changed(shares={"train": float("nan"), "validation": 0.5, "test": 0.5}), "shares: they are in [0, 1], and"),
+        (changed(shares={"train": 0.5, "validation": 0.1, "test": 0.1}), "shares: they are in [0, 1], and 1 together"),
     ],
 )
 def test_another_file_is_refused_with_what_to_do(tmp_path: Path, text: str, said: str) -> None:
@@ -80,6 +86,29 @@ def test_another_file_is_refused_with_what_to_do(tmp_path: Path, text: str, said
         Split.load(tmp_path / "s.json")
     assert said in str(refused.value)
     assert "s.json" in str(refused.value)
+
+
+def test_the_split_of_another_task_is_refused(tmp_path: Path) -> None:
+    WHOLE.save(tmp_path / "s.json")
+    assert Split.load(tmp_path / "s.json", task="filing") == WHOLE
+    with pytest.raises(DataError, match=r"s\.json: the split file is of the task 'filing', not 'other'; name another"):
+        Split.load(tmp_path / "s.json", task="other")
+
+
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        ("train", "train"),
+        ("Training ", "train"),
+        ("dev", "validation"),
+        ("TEST", "test"),
+        ("fold 3", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_published_splits_have_names_of_their_own(name: str | None, side: str | None) -> None:
+    assert side_named(name) == side
 
 
 def test_a_file_that_is_not_there_says_how_to_make_it(tmp_path: Path) -> None:

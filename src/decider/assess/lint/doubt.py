@@ -77,7 +77,7 @@ def _too_few(count: int) -> Finding:
         code="label-error",
         severity="note",
         rows=(),
-        message=f"{counted(count, 'row')} are too few to doubt any label by the others: nothing was looked for",
+        message=f"{counted(count, 'row')} cannot tell which label is wrong: nothing was looked for",
         suggestion=f"label at least {LEAST_ROWS} rows, better ten for each label",
     )
 

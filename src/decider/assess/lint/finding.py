@@ -19,7 +19,7 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 """All severities, the worst first."""
 
 MOST_ROWS = 50
-"""The most row ids that one finding names where it could name thousands; its message says how many there are."""
+"""The most row ids that a finding names as JSON, where it could name thousands; its message says how many there are."""
 
 _LONGEST_SHOWN = 60
 
@@ -43,11 +43,11 @@ class Finding:
     suggested: Any = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as a JSON object; `suggested` is there where it is not None."""
+        """Return it as a JSON object, with the first `MOST_ROWS` rows; `suggested` is there where it is not None."""
         shown = {
             "code": self.code,
             "severity": self.severity,
-            "rows": list(self.rows),
+            "rows": list(self.rows[:MOST_ROWS]),
             "field": self.field,
             "message": self.message,
             "suggestion": self.suggestion,
@@ -90,8 +90,8 @@ class Rows:
         return self.examples[n].id or str(n + 1)
 
     def ids(self, numbers: Sequence[int]) -> tuple[str, ...]:
-        """The ids of rows for a finding, the first of them where there are very many."""
-        return tuple(self.id(n) for n in numbers[:MOST_ROWS])
+        """The ids of rows for a finding."""
+        return tuple(map(self.id, numbers))
 
     def side(self, n: int) -> str | None:
         """The side of a split that a row is on, None where it is on none."""

@@ -22,8 +22,9 @@ from decider.assess.lint.same import contradictions, duplicate_ids, duplicates, 
 from decider.assess.lint.texts import texts
 from decider.data.near import near, same
 from decider.data.rows import Checked, Rejected
-from decider.data.split import Split
+from decider.data.split import Split, side_named
 from decider.decision import Example
+from decider.errors import DataError
 from decider.task import Task
 
 Progress = Callable[[int, int], object]
@@ -115,7 +116,7 @@ def lint(
     `doubt` no model is trained, and what else needs the extra `data` is left out where that is not installed. With it,
     a lint of the same rows and `seed` finds the same. `progress` is called with steps done and their number, from the
     beginning again for each part that takes long. Raises `ImportError` where a check is wanted whose extra is missing,
-    `ValueError` for a code that there is not.
+    `ValueError` for a code that there is not, `DataError` where the split has none of the rows.
     """
     codes = wanted(only, skip)
     left_out = _left_out(codes, doubt)
@@ -172,11 +173,18 @@ def _seen(
     return replace(seen, near=near(inputs, task.inputs, progress=progress)) if near_too and free_text(seen) else seen
 
 
-def _sides(examples: Iterable[Example], split: Split | None) -> Mapping[str, str] | None:
-    """The side of each row that is on one, by its id."""
-    named = ((one.id, one.split if split is None else split.side_of(one)) for one in examples)
-    sides = {str(name): side for name, side in named if side is not None}
+def _sides(examples: Collection[Example], split: Split | None) -> Mapping[str, str] | None:
+    """The side of each row that is on one, by its id; of those that rows name, also such as nobody else knows."""
+    named = ((one.id, _own(one) if split is None else split.side_of(one)) for one in examples)
+    sides = {str(name): side for name, side in named if side}
+    if split is not None and examples and not sides:
+        remedy = "name the split file of this data, or make one with: decider data split SPEC DATA"
+        raise DataError(f"none of the {len(examples):,} rows is on a side of the split; {remedy}")
     return sides or None
+
+
+def _own(example: Example) -> str | None:
+    return side_named(example.split) or example.split
 
 
 def _checks(codes: Collection[str], seed: int, progress: Progress | None) -> Iterator[Find]:

@@ -75,6 +75,8 @@ def answered(row: FileRow, task: Task[Any], answer: Mapping[str, Any], file: str
         raise DataError(message, file=file)
     filled = {key: value for key, value in answer.items() if key not in _OURS}
     asked = _asked_before(answer.get("needs"))
+    if "unreadable" in answer and not {"input", "output"} & filled.keys():
+        return Moved(n=row.n, row={"unreadable": answer["unreadable"]}, example=None, needs=asked, changed=False)
     checked = check(filled, task, row.n)
     output = filled.get("output")
     still = [need for need in asked if need.field is not None and _is_open(output, need.field)]
@@ -147,10 +149,7 @@ class _Moving:
             if _take(new, path) is not _ABSENT:
                 self.used.add(n)
         for path, (n, old) in self._fates.renamed.items():
-            value = _take(new, old)
-            if value is not _ABSENT:
-                _put(new, path, value)
-                self.used.add(n)
+            self._rename_field(new, old, path, n)
         for path, labels in self._fates.labels.items():
             value = _get(new, path)
             if value is not _ABSENT:
@@ -159,6 +158,18 @@ class _Moving:
             if _get(new, path) is _ABSENT:
                 _put(new, path, self._added(path, added))
         return new
+
+    def _rename_field(self, new: dict[str, Any], old: str, path: str, n: int) -> None:
+        """Move a value to its new path; where something else stands in its way, it stays for a person to look at."""
+        value = _take(new, old)
+        if value is _ABSENT:
+            return
+        self.used.add(n)
+        if _is_free(new, path, value):
+            _put(new, path, value)
+        else:
+            _put(new, old, value)
+            self.needs.append(Need(field=old, was=value, choose=(), why=f"something else stands in {path}", n=n))
 
     def _added(self, path: str, added: Added) -> Any:
         self.used.add(added.n)
@@ -250,6 +261,16 @@ def _get(record: Any, path: str) -> Any:
         return pick(record, path)
     except (KeyError, TypeError):
         return _ABSENT
+
+
+def _is_free(record: Mapping[str, Any], path: str, value: Any) -> bool:
+    """Whether a value can be put at a path, and nothing is lost by it."""
+    *parents, leaf = path.split(".")
+    for name in parents:
+        record = record.get(name, {})
+        if not isinstance(record, Mapping):
+            return False
+    return record.get(leaf) in (None, value)
 
 
 def _take(record: dict[str, Any], path: str) -> Any:

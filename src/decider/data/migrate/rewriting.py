@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -83,8 +83,11 @@ def migrate(
     with written(out) as rows, _aside(done.review) as review:
         for row in _rows(data):
             done.rows += 1
+            _refuse_flat(row, task, data)
             answer = answers.pop(row.n, None)
-            one = moved(row, task, fates) if answer is None else answered(row, task, answer, str(filled))
+            one = moved(row, task, fates)
+            if answer is not None:
+                one = replace(answered(row, task, answer, str(filled)), used=one.used)
             _write(one, rows, review, done)
             if progress is not None and row.n % _TOLD == 0:
                 progress(row.n, row.n)
@@ -100,12 +103,22 @@ def _refuse_lost(data: Path, done: Migrated, filled: Path | None) -> None:
             raise DataError("there is no such file", file=str(path))
         if done.out.resolve() == path.resolve():
             raise DataError("is what is read, and would be lost; name another file with -o", file=str(path))
-    if format_of(data) != "jsonl" or format_of(done.out, verb="write") != "jsonl":
+    if format_of(data) != "jsonl":
         raise DataError("only .jsonl is migrated; make it with `decider data import` and the old spec", file=str(data))
+    if format_of(done.out, verb="write") != "jsonl":
+        raise DataError("migrated rows are written as .jsonl; name such a file with -o", file=str(done.out))
     refuse_unwritable(done.out)
     if done.review.exists() and (filled is None or filled.resolve() != done.review.resolve()):
         remedy = f"give it back with  --filled {done.review}  or move it away"
         raise DataError(f"is there already, and somebody may have filled it in; {remedy}", file=str(done.review))
+
+
+def _refuse_flat(row: FileRow, task: Task[Any], data: Path) -> None:
+    """Refuse a row whose values are in columns of the spec's: changes are about outputs, and it has none."""
+    flat = isinstance(row.value, Mapping) and not {"input", "output"} & row.value.keys()
+    if flat and "columns" in task.spec.data.model_fields_set:
+        remedy = "make rows of them with `decider data import` and the old spec, and migrate those"
+        raise DataError(f"has its values in columns; {remedy}", file=str(data), row=row.place)
 
 
 @contextmanager

@@ -3,6 +3,18 @@
 from decider.data.split.making import split
 from decider.data.split.report import Deviation, Report, report
 from decider.data.split.sides import write_sides
-from decider.data.split.state import DEFAULT, SIDES, Cutoffs, Side, Split
+from decider.data.split.state import DEFAULT, SIDES, Cutoffs, Side, Split, side_named
 
-__all__ = ["DEFAULT", "SIDES", "Cutoffs", "Deviation", "Report", "Side", "Split", "report", "split", "write_sides"]
+__all__ = [
+    "DEFAULT",
+    "SIDES",
+    "Cutoffs",
+    "Deviation",
+    "Report",
+    "Side",
+    "Split",
+    "report",
+    "side_named",
+    "split",
+    "write_sides",
+]

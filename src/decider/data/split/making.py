@@ -5,14 +5,14 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, get_args
+from typing import Any
 
 from decider.data.dataset import Dataset
 from decider.data.near import near as near_pairs
 from decider.data.near import same
 from decider.data.split.links import Links, Placed, Touch, links_of, rank
 from decider.data.split.moments import cutoffs_of, moments_of
-from decider.data.split.state import DEFAULT, ROUNDING, SIDES, Cutoffs, Side, Split, digest
+from decider.data.split.state import DEFAULT, ROUNDING, SIDES, Cutoffs, Side, Split, digest, side_named
 from decider.data.split.strata import Block, Strata
 from decider.decision import Example
 from decider.errors import DataError
@@ -104,8 +104,7 @@ def _names(examples: Sequence[Example]) -> list[str]:
 def _refuse_foreign(before: Split | None, task: Task[Any], by_time: bool) -> None:
     if before is None:
         return
-    if before.task != task.name:
-        raise DataError(f"the split file is of the task {before.task!r}, not {task.name!r}; name another split file")
+    before.refuse_other(task.name)
     if by_time and before.cutoffs is None:
         raise DataError("the split file was not made by time, and its rows never move; delete it to split anew by time")
 
@@ -126,7 +125,7 @@ def _own(examples: Sequence[Example], new: Sequence[int], placed: Placed) -> lis
     """Put each new row that names a side there; returns those that name none."""
     free = []
     for row in new:
-        side = next((one for one in get_args(Side) if one == examples[row].split), None)
+        side = side_named(examples[row].split)
         if side is None:
             free.append(row)
         else:

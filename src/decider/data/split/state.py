@@ -26,6 +26,16 @@ DEFAULT: Mapping[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
 ROUNDING = 1e-6
 """How far from 1 the sum of shares may be."""
 
+_NAMES: Mapping[str, Side] = {
+    "train": "train", "training": "train", "test": "test", "excluded": "excluded",
+    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation", "eval": "validation",
+}  # fmt: skip
+
+
+def side_named(name: str | None) -> Side | None:
+    """Return the side that a row names itself, as published splits call it; None where that is none that is known."""
+    return None if name is None else _NAMES.get(name.strip().lower())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cutoffs:
@@ -79,9 +89,16 @@ class Split:
             )
         return self.sides.get(example.id)
 
+    def refuse_other(self, task: str, file: str | None = None) -> None:
+        """Raise `DataError` where it is the split of another task."""
+        if self.task != task:
+            raise DataError(
+                f"the split file is of the task {self.task!r}, not {task!r}; name another split file", file=file
+            )
+
     @classmethod
-    def load(cls, path: str | Path) -> Split:
-        """Read a split file; raises `DataError` where there is none, or it is something else."""
+    def load(cls, path: str | Path, *, task: str | None = None) -> Split:
+        """Read a split file; raises `DataError` where there is none, or it is something else, or of another `task`."""
         file = Path(path)
         try:
             text = file.read_bytes()
@@ -89,13 +106,17 @@ class Split:
             remedy = "make it with: decider data split SPEC DATA"
             raise DataError(f"cannot be read: {error.strerror}; {remedy}", file=str(file)) from error
         try:
-            return _File.model_validate_json(text).split()
+            found = _File.model_validate_json(text).split()
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"]))
-            said = f"{place}: {first['msg']}" if place else first["msg"]
+            message = first["msg"].removeprefix("Value error, ")
+            said = f"{place}: {message}" if place else message
             remedy = "take it from a backup, or delete it to split anew"
             raise DataError(f"is not a split file: {said}; {remedy}", file=str(file)) from error
+        if task is not None:
+            found.refuse_other(task, str(file))
+        return found
 
     def save(self, path: str | Path) -> None:
         """Write the split file, the whole of it or nothing; raises `DataError` where it cannot be written."""
