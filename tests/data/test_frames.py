@@ -61,7 +61,7 @@ def test_a_frame_of_whole_rows_is_one_too(library: Any) -> None:
 
 
 def test_a_column_that_lacks_is_named_with_the_ones_that_are_there() -> None:
-    with pytest.raises(DataError, match="has no column 'team'; it has body, urgency"):
+    with pytest.raises(DataError, match="has no column 'team'; columns: body, urgency"):
         Dataset.of(pd.DataFrame({"body": ["x"], "urgency": [1]}), TASK)
 
 

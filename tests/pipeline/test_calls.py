@@ -363,8 +363,8 @@ def test_a_wait_that_only_this_row_has_no_time_for_does_not_end_a_batch(
 
 
 def test_a_decision_waits_for_a_budget_no_longer_than_its_deadline() -> None:
-    engine = Priced(used(10), delay=0.3, in_process=False)
-    decider = decider_of(engine, budget={"run": {"tokens": 150}}, retry={"deadline": "400ms"})  # one call at a time
+    engine = Priced(used(10), delay=0.4, in_process=False)
+    decider = decider_of(engine, budget={"run": {"tokens": 150}}, retry={"deadline": "1s"})  # one call at a time
 
     def decide(n: int) -> Any:
         try:
@@ -372,11 +372,10 @@ def test_a_decision_waits_for_a_budget_no_longer_than_its_deadline() -> None:
         except DeadlineExceeded:
             return "late"
 
-    begun = time.perf_counter()
     with decider, ThreadPoolExecutor(6) as pool:
         said = list(pool.map(decide, range(6)))
     assert set(said) == {"decided", "late"}
-    assert time.perf_counter() - begun < 1.2
+    assert said.count("late") >= 4  # the sixth would have its turn after 2 s
 
 
 def test_samples_that_wait_side_by_side_wait_once(monkeypatch: pytest.MonkeyPatch) -> None:

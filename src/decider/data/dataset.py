@@ -11,8 +11,7 @@ from typing import Any, overload
 from pydantic_core import to_json
 
 from decider.data.frames import Frame, frame_rows, is_frame
-from decider.data.importers.forms import as_rows
-from decider.data.rows import Checked, Rejected, check, misfit, read
+from decider.data.rows import Checked, Rejected, check, misfit, of_rows, read
 from decider.decision import Example
 from decider.errors import DataError
 from decider.task import Task
@@ -50,7 +49,7 @@ class Dataset(Sequence[Example]):
         it (NaN, NaT, NA) is None.
         """
         if is_frame(rows):
-            return _kept(as_rows(frame_rows(rows), task, tabular=True), file)
+            return _kept(of_rows(frame_rows(rows), task, tabular=True), file)
         return _kept((check(row, task, n) for n, row in enumerate(rows, 1)), file)
 
     @property

@@ -348,6 +348,25 @@ def test_texts_are_redacted_as_they_are_when_it_is_asked(export: Write, tmp_path
         export([{"input": "fail", "output": output()}], "jsonl", task=redacting)
 
 
+def test_who_checked_a_row_and_its_group_are_no_way_round_redaction(export: Write, tmp_path: Path) -> None:
+    redacting: Task[Any] = Task(Ticket, name="t", redact={"kinds": ["email"]})
+    about = [
+        {"by": "ana@x.io", "group": "c@x.io"},
+        {"by": "ana", "group": "c@x.io"},
+        {"group": "d@x.io"},
+        {"group": "g"},
+    ]
+    rows = [{"input": "hi", "output": output(), **one} for one in about]
+    exported = export(rows, "jsonl", "rows2.jsonl", task=redacting)
+    assert "texts are redacted, as the spec says; the ids of rows are as they were" in exported.notes
+    found = list(lines(tmp_path / "rows2.jsonl"))
+    assert [one.get("by") for one in found] == ["[EMAIL]", "ana", None, None]
+    first, second, third, fourth = (one["group"] for one in found)
+    assert first == second != third
+    assert re.fullmatch("[0-9a-f]{16}", third)
+    assert fourth == "g"
+
+
 # Where it is written.
 
 
@@ -520,6 +539,8 @@ def test_setfit_gets_a_text_and_the_label_of_one_field(export: Write, tmp_path: 
         export([labelled("x", 1)], "setfit", task=two)
     with pytest.raises(DataError, match="setfit: 'tags' is no field of one label, with --field: team, level$"):
         export([labelled("x", 1)], "setfit", task=two, label="tags")
+    with pytest.raises(DataError, match="csv is of all fields; leave --field out"):
+        export([labelled("x", 1)], "csv", task=two, label="team")
     exported = export([labelled("=x", 1), labelled("y", 2)], "setfit", task=two, label="level")
     assert (tmp_path / "out" / "train.csv").read_bytes() == b"text,label\r\n'=x,1\r\ny,2\r\n"
     assert exported.notes[0].startswith("rows whose text begins like a formula, so that a ' stands before it")
@@ -581,7 +602,7 @@ def test_a_datasets_folder_has_a_card(export: Write, tmp_path: Path) -> None:
     assert "## Labels of team\n\nwho helps\n\n| label | meaning | train | validation | test |" in body
     assert "| billing | a \\| b | 10 | 2 | 1 |\n| =login |  | 0 | 0 | 0 |" in body
     assert "| a |  | 5 | 1 | 0 |" in body
-    assert "| False |  | 6 | 1 | 0 |" in body
+    assert "| false |  | 6 | 1 | 0 |" in body
     assert "- exported by decider from rows.jsonl\n- texts are redacted, as the spec says" in body
     assert "Write `license:` into the head" in body
     (tmp_path / "out" / "README.md").write_text("mine")
