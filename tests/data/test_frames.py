@@ -95,6 +95,15 @@ def test_fractions_with_holes_stay_fractions() -> None:
     assert values(pd.DataFrame({"x": [0.5, None, 2.0]})) == [{"x": 0.5}, {"x": None}, {"x": 2.0}]
 
 
+def test_half_a_character_is_a_bad_row() -> None:
+    bad, good = frame_rows(pd.DataFrame({"x": ["\ud800", "a"]}, dtype=object))
+    assert (bad.value, bad.problem) == (
+        '{"x": "\\ud800"}',
+        "holds half a character (a lone surrogate); decode it again",
+    )
+    assert (good.value, good.problem) == ({"x": "a"}, None)
+
+
 def test_what_holds_no_rows_yet_or_two_columns_of_one_name_is_refused() -> None:
     with pytest.raises(TypeError, match=r"give its \.collect\(\)"):
         frame_rows(pl.DataFrame(COLUMNS).lazy())  # type: ignore[arg-type]  # as types say, too

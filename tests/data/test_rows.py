@@ -147,6 +147,24 @@ def test_what_is_no_row_is_told(value: dict[str, Any], says: str) -> None:
     assert str(problem).startswith(says)
 
 
+@pytest.mark.parametrize(("key", "value"), [("id", True), ("id", [1]), ("group", {"a": 1}), ("by", ["ana"])])
+def test_what_a_row_says_of_itself_is_a_text_or_a_number(key: str, value: Any) -> None:
+    assert rejected({**row(), key: value}).reason == f"{key}: expected a text or a number, found {value!r}"
+
+
+def test_columns_of_other_things_say_nothing_of_a_flat_row() -> None:
+    flat = {"text": "hi", "area.name": "login", "level": 1, "tags": [], "note": "", "source": ["x"], "split": True}
+    (found,) = of_rows([FileRow(1, 1, {**flat, "by": "ana"})], task(data={"columns": {}}))
+    assert isinstance(found, Example)
+    assert (found.source, found.split, found.by) == (None, None, "ana")
+
+
+def test_empty_texts_say_nothing_of_a_row() -> None:
+    found = check({**row(), "id": "", "split": "", "group": ""}, task(), 4)
+    assert isinstance(found, Example)
+    assert (found.id, found.numbered, found.split, found.group) == ("4", True, None, None)
+
+
 def test_the_rows_of_a_file_are_checked_one_by_one(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join([json.dumps(row()), "{", "3", "", json.dumps(row(level=7))]))
@@ -182,6 +200,41 @@ def test_a_flat_row_of_jsonl_may_lack_columns(tmp_path: Path) -> None:
     assert second.reason.startswith("text: Field required")
 
 
+def test_columns_may_be_objects_in_which_fields_stand_by_their_paths(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    flat = {"ticket": {"body": "hi", "who": "c"}, "area": {"name": "login"}, "level": 1, "tags": [], "note": ""}
+    lines = [flat, {**flat, "area": None}, {**flat, "ticket": "hi"}, {**flat, "area.name": "billing"}]
+    path.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    columns = {"input": {"text": "ticket.body"}, "id": "ticket.who"}
+    found = list(read(path, task(data={"columns": columns, "group": "ticket.who"})))
+    assert [type(one) for one in found] == [Example, Rejected, Rejected, Example]
+    first, empty, no_object, dotted = found
+    assert isinstance(first, Example)
+    assert (first.input, first.id, first.group) == ({"text": "hi", "customer": ""}, "c", "c")
+    assert first.output["area"] == {"name": "login"}
+    assert isinstance(empty, Rejected)
+    assert "area.name" in empty.reason
+    assert empty.value == lines[1]
+    assert isinstance(no_object, Rejected)
+    assert isinstance(dotted, Example)
+    assert dotted.output["area"] == {"name": "billing"}
+
+
+def test_a_part_of_which_every_field_may_be_missing_is_there_without_its_columns(tmp_path: Path) -> None:
+    class Seen(BaseModel):
+        by: str | None
+
+    class Log(BaseModel):
+        line: str
+        seen: Seen
+
+    logs = Task(Area, name="area", input=Log, data={"columns": {}})
+    (tmp_path / "rows.jsonl").write_text('{"line": "x", "name": "login"}\n')
+    (found,) = read(tmp_path / "rows.jsonl", logs)
+    assert isinstance(found, Example)
+    assert found.input == {"line": "x", "seen": {"by": None}}
+
+
 def test_what_was_written_is_read_again_whatever_the_columns(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps(row()) + "\n")
@@ -210,6 +263,11 @@ def test_a_text_task_maps_its_one_column(tmp_path: Path) -> None:
     (bad,) = read(tmp_path / "a.jsonl", plain, columns=Columns(input="body", id=None))
     assert isinstance(bad, Rejected)
     assert bad.reason.startswith("has no 'input'")
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is a folder; name one of its files"):
+        next(read(tmp_path, task()))
 
 
 def test_a_file_that_is_not_there_is_told() -> None:

@@ -108,6 +108,12 @@ def turns(system: str | None, asked: str, answer: str, *, tool: bool = False) ->
         ({"instruction": "I", "input": "U", "output": "A", "system": "S"}, turns("S", "I\nU", "A")),
         ({"conversations": SAYING}, turns("S", "U", "A")),
         ({"systemInstruction": "S", "contents": CONTENTS}, turns("S", "U", "A")),
+        ({"system_instruction": "S", "contents": CONTENTS}, turns("S", "U", "A")),
+        ({"system": "S", "messages": [ASKED, ANSWER]}, turns("S", "U", "A")),
+        (
+            {"system": "T", "messages": [{"role": "system", "content": "S"}, ASKED, ANSWER]},
+            turns("S", "U", "A"),
+        ),
         ({"messages": BLOCKS}, turns(None, "U", "A")),
     ],
 )

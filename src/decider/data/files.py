@@ -6,11 +6,13 @@ import codecs
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
-from pydantic_core import from_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from decider.errors import DataError
 from decider.schema import Field
@@ -21,6 +23,8 @@ FORMATS: tuple[str, ...] = get_args(Format)
 _ENDINGS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
+_MIDNIGHT = re.compile(r"(\d{4}-\d\d-\d\d)[T ]00:00(:00(\.0+)?)?")
+_NUMBERS = ("scale", "integer", "number")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BATCH = 1000
 _LONGEST_CELL = 64 * 1024 * 1024
@@ -37,6 +41,20 @@ class FileRow(NamedTuple):
     place: int
     value: Any
     problem: str | None = None
+
+
+def sound(row: FileRow, text: str | None = None) -> FileRow:
+    """Return a row as it is, or with a problem where no file could hold it; `text` is what it was read from.
+
+    Python's JSON and its texts allow half a character, and objects in objects as deep as they like.
+    """
+    try:
+        to_json(row.value, bytes_mode="base64", fallback=str)
+    except PydanticSerializationError as error:
+        halved = "surrogates" in str(error)
+        problem = "holds half a character (a lone surrogate); decode it again" if halved else "is nested too deeply"
+        return row._replace(value=json.dumps(row.value, default=str) if text is None else text, problem=problem)
+    return row
 
 
 def format_of(path: Path, *, verb: str = "read") -> Format:
@@ -60,9 +78,14 @@ def read_rows(file: BinaryIO, format: Format, name: str) -> Iterator[FileRow]:  
 
 
 def typed(field: Field, cell: Any) -> Any:
-    """A cell of text as the JSON value that its field has; what is not one stays text, and is refused with its row."""
+    """A cell as the JSON value that its field has; what is not one stays as it is, and is refused with its row.
+
+    That is a value in a text, a day that stands as its midnight, and a number as databases have decimal ones.
+    """
+    if field.kind == "date" and isinstance(cell, str | datetime):
+        cell = _day(cell)
     if not isinstance(cell, str):
-        return cell
+        return _number(cell) if isinstance(cell, Decimal) and field.kind in _NUMBERS else cell
     if cell == "" and field.optional:
         return None
     labels = {str(label): label for label in field.labels if not isinstance(label, bool | None)}
@@ -70,9 +93,21 @@ def typed(field: Field, cell: Any) -> Any:
         return _tags(cell, labels)
     if cell in labels:
         return labels[cell]
-    if field.kind in ("bool", "scale", "integer", "number"):
+    if field.kind in ("bool", *_NUMBERS):
         return _parsed(cell.lower(), cell)
+    if cell == "null" and field.closed and field.optional:
+        return None
     return _parsed(cell, cell) if field.kind == "other" and cell.startswith(("[", "{")) else cell
+
+
+def _day(cell: str | datetime) -> Any:
+    """What stands for a day, as tables have it that know times alone; any other time stays."""
+    found = _MIDNIGHT.fullmatch(cell if isinstance(cell, str) else cell.isoformat())
+    return cell if found is None else found[1]
+
+
+def _number(cell: Decimal) -> int | float:
+    return int(cell) if cell == cell.to_integral_value() else float(cell)
 
 
 def _tags(cell: str, labels: Mapping[str, Any]) -> Any:
@@ -86,7 +121,7 @@ def _tags(cell: str, labels: Mapping[str, Any]) -> Any:
 
 def _parsed(text: str, otherwise: Any) -> Any:
     try:
-        return json.loads(text)
+        return from_json(text, allow_inf_nan=False)
     except ValueError:
         return otherwise
 
@@ -152,17 +187,24 @@ def _header(cells: list[str], name: str) -> list[str]:
         raise DataError("has no header; the first line names the columns", file=name)
     if len(cells) == 1 and (other := next((mark for mark in ";\t|" if mark in cells[0]), None)):
         raise DataError(f"has its cells between {other!r}; save it with commas between them", file=name, row=1)
-    doubled = next((cell for cell in cells if cells.count(cell) > 1), None)
-    if doubled is not None:
-        raise DataError(f"has two columns {doubled!r}; rename one", file=name, row=1)
+    refuse_doubled(cells, name, row=1)
     return cells
+
+
+def refuse_doubled(columns: Sequence[str], name: str, *, row: int | None = None) -> None:
+    """Raise `DataError` where two columns of a table have the same name, of which rows could hold one alone."""
+    doubled = next((column for column in columns if columns.count(column) > 1), None)
+    if doubled is not None:
+        raise DataError(f"has two columns {doubled!r}; rename one", file=name, row=row)
 
 
 def _from_parquet(file: BinaryIO, name: str) -> Iterator[FileRow]:
     pa, parquet = arrow()
     n = 0
     try:
-        for batch in parquet.ParquetFile(file, pre_buffer=False).iter_batches(_BATCH):
+        table = parquet.ParquetFile(file, pre_buffer=False)
+        refuse_doubled(table.schema_arrow.names, name)
+        for batch in table.iter_batches(_BATCH):
             for value in batch.to_pylist():
                 n += 1
                 yield FileRow(n, n, value)

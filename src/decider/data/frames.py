@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from decider.data.files import FileRow
+from decider.data.files import FileRow, sound
 from decider.errors import DataError
 
 _LIBRARIES = ("pandas", "polars")
@@ -63,7 +63,7 @@ def _pandas(frame: Any, names: list[str]) -> Iterator[FileRow]:
     for n, row in enumerate(frame.itertuples(index=False, name=None), 1):
         values = map(_plain, row)
         cells = (int(value) if made and value is not None else value for value, made in zip(values, whole, strict=True))
-        yield FileRow(n, n, dict(zip(names, cells, strict=True)))
+        yield sound(FileRow(n, n, dict(zip(names, cells, strict=True))))
 
 
 def _whole(column: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -25,6 +25,11 @@ TEXTS = ("source", "split", "group", "time", "by", "at")
 
 _KEYS = frozenset({"input", "output", "id", *TEXTS})
 _BARE = frozenset({"input", "output", "id"})
+_SAID = _KEYS - {"input", "output"}
+_NO_TEXTS = (bool, list, Mapping)
+_PARTS = 2
+"""The keys of a row that says nothing beside its input and output."""
+
 _LONGEST_SHOWN = 60
 
 _OUTPUTS = 1024
@@ -83,7 +88,8 @@ def read(
     left out.
     """
     if not path.is_file():
-        raise DataError("there is no such file", file=str(path))
+        there = "is a folder; name one of its files" if path.is_dir() else "there is no such file"
+        raise DataError(there, file=str(path))
     form = form or format_of(path)
     with path.open("rb") as lines:
         yield from of_rows(
@@ -178,11 +184,13 @@ def check(
     `original` is what the row was made from, where that is something else; `known` spares whoever has many rows what
     was seen before.
     """
-    given = row.get("id")
+    given = None if row.get("id") == "" else row.get("id")
     name = str(n if given is None else given)
     problems: list[Problem] = []
     if not (row.keys() <= _KEYS and _is_whole(row)):
         problems += _row_problems(row, task)
+    if len(row) > _PARTS:
+        problems += _about_problems(row)
     if not problems:
         found = (known and known.input(row["input"])) or _encoded(row["input"], task, problems)
         output = (known and known.output(row["output"])) or _validated(row["output"], task, problems)
@@ -228,6 +236,13 @@ def _row_problems(row: Mapping[str, Any], task: Task[Any]) -> Iterator[Problem]:
             yield Problem(kind="row", message=f"{key}: is no key of a row; known are {', '.join(sorted(_KEYS))}")
 
 
+def _about_problems(row: Mapping[str, Any]) -> Iterator[Problem]:
+    """What a row says beside its input and output that is no text."""
+    for key, value in row.items():
+        if type(value) is not str and key in _SAID and isinstance(value, _NO_TEXTS):  # the first is asked much faster
+            yield Problem(kind="row", message=f"{key}: expected a text or a number, found {_shown(value)}")
+
+
 def _about(row: Mapping[str, Any], task: Task[Any]) -> dict[str, str | None]:
     """What a row holds beside its input and output; group and time also stand where the spec says."""
     data = task.spec.data
@@ -237,7 +252,7 @@ def _about(row: Mapping[str, Any], task: Task[Any]) -> dict[str, str | None]:
     for key, name in (("group", data.group), ("time", data.time)):
         if about[key] is None and name is not None:
             about[key] = _named(row, name)
-    return {key: None if value is None else str(value) for key, value in about.items()}
+    return {key: None if value in (None, "") else str(value) for key, value in about.items()}
 
 
 def _named(row: Mapping[str, Any], name: str) -> Any:
@@ -292,12 +307,18 @@ class _Flat:
     def _about(self) -> tuple[str, ...]:
         """The columns that say something of a row beside its input and output: those that are no part of these."""
         named = self.columns.input
-        inputs = named.values() if isinstance(named, dict) else [named]
-        fields = {field.path for field in (*self.task.inputs, *self.task.fields)}
-        return ("id", *(key for key in TEXTS if key not in {*inputs, *self.columns.output.values(), *fields}))
+        inputs = named if isinstance(named, dict) else {path: named for path in self._inputs[:1] if named is not None}
+        taken = {inputs.get(path, path) for path in self._inputs}
+        taken |= {self.columns.output.get(field.path, field.path) for field in self.task.fields}
+        return ("id", *(key for key in TEXTS if key not in taken))
+
+    @property
+    def _inputs(self) -> list[str]:
+        return [field.path for field in self.task.inputs] or ["text"]
 
     def row(self, row: Mapping[str, Any], place: int) -> Mapping[str, Any]:
-        record: dict[str, Any] = {key: row[key] for key in self._about if row.get(key) not in (None, "")}
+        about = {key: row[key] for key in self._about if row.get(key) not in (None, "")}
+        record: dict[str, Any] = {key: value for key, value in about.items() if not isinstance(value, _NO_TEXTS)}
         record["output"] = nest(self._cells(row, self.task.fields, self.columns.output, place))
         named = self.columns.input
         if self.task.inputs:
@@ -306,23 +327,42 @@ class _Flat:
         else:
             name = named.get("text", "text") if isinstance(named, dict) else named or "text"
             if self._has(row, name, place):
-                record["input"] = row[name]
+                record["input"] = cell(row, name)
         data = self.task.spec.data
         for key, column in (("id", self.columns.id), ("group", data.group), ("time", data.time)):
-            if column is not None and self._has(row, column, place) and row[column] not in (None, ""):
-                record[key] = row[column]
+            if column is not None and self._has(row, column, place) and cell(row, column) not in (None, ""):
+                record[key] = cell(row, column)
         return record
 
     def _cells(
         self, row: Mapping[str, Any], fields: Sequence[Field], named: Mapping[str, str], place: int
     ) -> dict[str, Any]:
         columns = {one: named.get(one.path, one.path) for one in fields}
-        return {one.path: typed(one, row[name]) for one, name in columns.items() if self._has(row, name, place)}
+        return {
+            one.path: typed(one, cell(row, name))
+            for one, name in columns.items()
+            if self._has(row, name, place) or (one.optional and "." in one.path)  # what it stands in must be there
+        }
 
     def _has(self, row: Mapping[str, Any], column: str, place: int) -> bool:
-        if self.whole and column not in row:
+        if self.whole and not has_column(row, column):
             raise DataError(f"has no column {column!r}; columns: {', '.join(row)}", file=self.file, row=place)
-        return column in row
+        return has_column(row, column)
+
+
+def has_column(row: Collection[str], column: str) -> bool:
+    """Whether a flat row has a column, or one with objects in which it stands by a dotted name."""
+    return column in row or ("." in column and column.partition(".")[0] in row)
+
+
+def cell(row: Mapping[str, Any], column: str) -> Any:
+    """Return what a flat row has in a column, which may stand inside an object; None where there is none."""
+    if column in row or "." not in column:
+        return row.get(column)
+    try:
+        return pick(row, column)
+    except KeyError:
+        return None
 
 
 def to_row(example: Example) -> dict[str, Any]:

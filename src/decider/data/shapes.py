@@ -146,7 +146,7 @@ def _role(name: Any) -> str:
 _ROLES = {"developer": "system", "model": "assistant", "human": "user", "gpt": "assistant"}
 """What roles are called elsewhere."""
 
-# Chat messages, as OpenAI's files have them.
+# Chat messages, as OpenAI's files have them; read also with the system message beside them, as Claude's have it.
 
 
 def _to_messages(said: Turns) -> list[dict[str, Any]]:
@@ -166,8 +166,8 @@ def _read_chat(line: Line) -> Turns:
     messages = _objects(line, "messages")
     called = _called(messages[-1])
     if called is None:
-        return _spoken(_said(messages, "role", "content"))
-    return _spoken(_said(messages[:-1], "role", "content"), answer=called, tool=True)
+        return _spoken(_said(messages, "role", "content"), system=_system(line))
+    return _spoken(_said(messages[:-1], "role", "content"), system=_system(line), answer=called, tool=True)
 
 
 def _called(message: Mapping[str, Any]) -> str | None:
@@ -271,7 +271,7 @@ def _write_vertex(said: Turns, tools: Tools) -> dict[str, Any]:
 
 
 def _read_vertex(line: Line) -> Turns:
-    system = line.get("systemInstruction")
+    system = line.get("systemInstruction", line.get("system_instruction"))
     parts = system.get("parts") if isinstance(system, Mapping) else system
     said = None if parts is None else _text(parts, "systemInstruction")
     return _spoken(_said(_objects(line, "contents"), "role", "parts"), system=said)

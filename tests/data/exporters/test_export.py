@@ -378,6 +378,7 @@ def test_who_checked_a_row_and_its_group_are_no_way_round_redaction(export: Writ
         ("datasets", "no/out", "no/out: there is no folder .*; make it first"),
         ("openai", "no/out.jsonl", "there is no folder"),
         ("jsonl", "rows.jsonl", "rows.jsonl: would be written over by its own export; name another OUT"),
+        ("trl", "there", "there: trl is written to a folder, or a file that ends in .jsonl"),
         ("jsonl", ".", None),
     ],
 )
@@ -385,9 +386,11 @@ def test_out_is_a_folder_or_one_file(export: Write, tmp_path: Path, name: str, o
     if said is None:
         assert export(rows_of(), name, out).files[0].path == tmp_path / "train.jsonl"
         return
+    (tmp_path / "there").write_text("of somebody else")
     with pytest.raises(DataError, match=said):
         export(rows_of(), name, out)
-    assert left(tmp_path) == []
+    assert left(tmp_path) == ["there"]
+    assert (tmp_path / "there").read_text() == "of somebody else"
 
 
 def test_progress_is_told_while_rows_are_written_and_read_back(
@@ -443,6 +446,24 @@ def test_columns_of_the_same_name_stand_apart(export: Write, tmp_path: Path, end
     layout = layout_of(both, {"group"})
     assert [one.name for one in layout.columns] == ["subject", "body", "input.id", "output.body", "id", "group"]
     assert examples_of(tmp_path / f"all.{ending}", both, columns=layout.named) == CLASHING
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_what_a_row_says_of_itself_stands_beside_inputs_of_the_same_name(
+    export: Write, tmp_path: Path, ending: str
+) -> None:
+    class Line(BaseModel):
+        source: str
+        by: str
+
+    class Daytime(BaseModel):
+        time: Literal["a", "b"]
+
+    logs: Task[Any] = Task(Daytime, name="t", input=Line)
+    about = {"id": "1", "source": "corrected", "by": "ana", "time": "2024"}
+    row = {"input": {"source": "nginx", "by": "root"}, "output": {"time": "a"}, **about}
+    exported = export([row], ending, task=logs)
+    assert examples_of(exported.files[0].path, logs, columns=layout_of(logs, about).named) == [row]
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])

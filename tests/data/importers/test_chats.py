@@ -47,7 +47,7 @@ def read(*lines: dict[str, Any], task: Task[Any] = TASK, shape: Shape = CHAT) ->
 
 def test_the_last_question_and_its_answer_are_the_row() -> None:
     asked = json.dumps({"body": "no code"})
-    (row,), said = read(line("first", "answer", asked, ANSWER, id="T1", split="test", group="", other=1))
+    (row,), said = read(line("first", "answer", asked, ANSWER, id="T1", split="test", group="", by=True, other=1))
     assert row == {"input": body("no code"), "output": OUTPUT, "id": "T1", "split": "test"}
     assert (said.user, said.answer, said.system) == ("json", "json", "You file tickets.")
     assert said.notes[-1] == "1 of 1 lines have earlier turns, which are left out of the row"
@@ -158,6 +158,14 @@ def test_keys_of_other_names_are_mapped_as_columns_are() -> None:
     }
 
 
+@pytest.mark.parametrize("keys", [{}, {"finetuned": {"engine": "chat", "model": "m", "messages": {"user": "text"}}}])
+def test_a_text_in_quotes_is_a_quotation_where_others_are_plain(keys: dict[str, Any]) -> None:
+    texts = [] if keys else ["plain"]
+    rows, said = read(*(line(text, ANSWER) for text in [*texts, '"Great game"']), task=task(input=None, **keys))
+    assert rows[-1]["input"] == '"Great game"'
+    assert (said.user, said.notes) == ("text", ())
+
+
 def test_json_that_is_no_input_is_a_text() -> None:
     (row,), said = read(line('{"level": "error"}', ANSWER))
     assert (row["input"], said.user) == (body('{"level": "error"}'), "text")
@@ -236,6 +244,11 @@ def test_a_system_message_of_each_row_is_counted_no_further_than_makes_sense() -
     _, said = read(*(line("x", ANSWER, system=f"about {n}") for n in range(1005)))
     assert said.notes[0].startswith("system messages differ (1,000 or more): 1 rows have 'about 0', 1 rows")
     assert ", 1,002 rows another; the spec says one" in said.notes[0]
+
+
+def test_line_ends_of_a_system_message_that_a_file_does_not_keep_are_said() -> None:
+    _, said = read(line("hi", ANSWER, system="Sort.\r\nOnce."))
+    assert said.notes == ("the system message has line ends of Windows, CR LF; it will be asked with LF alone",)
 
 
 def test_a_block_without_a_system_message_names_no_file() -> None:

@@ -88,6 +88,12 @@ def test_a_row_fits_that_has_an_input_and_an_output() -> None:
     assert not fits(["vip"], task(), NONE)
 
 
+def test_a_column_may_stand_inside_an_object() -> None:
+    assert fits({"body", "routing"}, task(), NONE)
+    refuse_lacking(["body", "routing"], task(), NONE, None)
+    assert guessed(["routing", "text", "label"], task(), NONE).output == {}
+
+
 def test_columns_that_must_be_there_are_asked_for() -> None:
     refuse_lacking(["body", "routing.team"], task(), NONE, "a.csv")
     with pytest.raises(DataError) as caught:

@@ -100,6 +100,14 @@ def test_arrow_that_ends_too_early_gives_the_rows_before(tmp_path: Path) -> None
     assert caught.value.row == 201
 
 
+def test_arrow_with_two_columns_of_one_name_is_refused(tmp_path: Path) -> None:
+    twice = pa.table([pa.array([1]), pa.array([2])], names=["n", "n"])
+    with pa.OSFile(str(tmp_path / "a.arrow"), "wb") as file, pa.ipc.new_stream(file, twice.schema) as stream:
+        stream.write_table(twice)
+    with pytest.raises(DataError, match="a.arrow: has two columns 'n'; rename one"):
+        list(arrow_rows(tmp_path / "a.arrow"))
+
+
 def test_a_card_says_which_files_are_which_split(tmp_path: Path) -> None:
     files = "data/a-1.parquet", "data/a-2.parquet", "data/b.parquet", "other.parquet"
     card = "configs:\n- data_files:\n  - {split: train, path: data/a-*}\n  - {split: dev, path: [data/b.parquet]}"

@@ -106,6 +106,19 @@ def test_a_list_that_is_nested_too_deep_is_a_bad_row(tmp_path: Path) -> None:
     assert bad.problem.startswith("is not JSON: maximum recursion")
 
 
+@pytest.mark.parametrize(
+    ("bad", "problem"),
+    [('{"a": "\\ud800"}', "holds half a character"), ('{"a": ' + "[" * 300 + "]" * 300 + "}", "is nested too deeply")],
+    ids=["half", "deep"],
+)
+def test_what_no_file_could_hold_is_a_bad_row_as_it_was_written(tmp_path: Path, bad: str, problem: str) -> None:
+    wrong, right = rows_of(write(tmp_path / "rows.json", f'[{bad}, {{"a": 2}}]'))
+    assert right == FileRow(2, 1, {"a": 2})
+    assert wrong.value == bad
+    assert wrong.problem is not None
+    assert wrong.problem.startswith(problem)
+
+
 def test_lists_and_texts_that_are_no_utf_8_are_named(tmp_path: Path) -> None:
     assert values(write(tmp_path / "rows.json", "[]")) == []
     with pytest.raises(DataError, match=r"rows\.json: is not UTF-8: byte 10 is 0xff"):
@@ -115,6 +128,9 @@ def test_lists_and_texts_that_are_no_utf_8_are_named(tmp_path: Path) -> None:
 def test_long_and_broken_lines_are_lines(tmp_path: Path) -> None:
     long = json.dumps({"a": "x" * 100_000})
     assert values(write(tmp_path / "rows.jsonl", f"{long}\n{long}\n")) == [json.loads(long)] * 2
+    commas = json.dumps({"a": "," * 100_000})
+    before, bad, after = rows_of(write(tmp_path / "commas.jsonl", f"{commas}\nno\n{commas}\n"))
+    assert [row.problem is None for row in (before, bad, after)] == [True, False, True]
     broken = rows_of(write(tmp_path / "broken.jsonl", '{"a": 1\n{"a": 2}\n'))
     assert [row.problem is None for row in broken] == [False, True]
 

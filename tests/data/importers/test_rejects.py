@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from decider.data.importers.rejects import MOST_NAMED, Rejects, beside, mended
 from decider.data.rows import Problem, Rejected
 
@@ -48,6 +50,34 @@ def test_none_leaves_no_file_of_an_earlier_import(tmp_path: Path) -> None:
     with Rejects(print) as rejects:
         assert rejects.save(tmp_path / "rows.jsonl") is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_adding_keeps_what_was_rejected_of_other_files(tmp_path: Path) -> None:
+    out = tmp_path / "rows.jsonl"
+
+    def reject(*files: str, read: str = "", append: bool = True) -> list[str]:
+        with Rejects(lambda _: None, append=append) as rejects:
+            rejects.files = {*files, read} - {""}
+            for file in files:
+                rejects.add(file, rejected())
+            rejects.save(out)
+        return (
+            [json.loads(line).get("file", "") for line in beside(out).read_text().splitlines()]
+            if beside(out).exists()
+            else []
+        )
+
+    assert reject("a", "b") == ["a", "b"]
+    assert reject("b", "c") == ["a", "b", "c"]
+    assert reject(read="a") == ["b", "c"]
+    assert reject(str(beside(out))) == [str(beside(out))]
+    beside(out).write_text("broken\r\n")
+    with pytest.raises(ValueError):  # noqa: PT011  # what somebody is about to mend stays as it is
+        reject("a")
+    assert beside(out).read_text().startswith("broken\n")
+    beside(out).write_text("{}")
+    assert reject("a") == ["", "a"]
+    assert reject(read="x", append=False) == []
 
 
 def test_what_was_kept_is_a_row_again() -> None:

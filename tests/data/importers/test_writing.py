@@ -102,6 +102,15 @@ def test_rejected_rows_can_be_mended_where_they_are_kept_and_added(tmp_path: Pat
     assert not done.rejects.exists()
 
 
+def test_adding_another_source_does_not_lose_what_was_rejected_before(tmp_path: Path, out: Path) -> None:
+    run(out, lines(tmp_path / "a.jsonl", row("a"), row("b", team="no")))
+    done = run(out, lines(tmp_path / "b.jsonl", row("c")), append=True)
+    assert (done.rows, done.rejected) == (1, 0)
+    assert done.rejects is not None
+    assert [one["row"] for one in written(done.rejects)] == [row("b", team="no")]
+    assert run(out, lines(tmp_path / "a.jsonl", row("a"), row("b")), append=True).rejects is None
+
+
 def test_strict_names_all_and_writes_nothing(tmp_path: Path, out: Path) -> None:
     out.write_text("before")
     said: list[str] = []

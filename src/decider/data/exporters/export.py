@@ -118,7 +118,7 @@ class _Work:
         self._rows = SidedRows(data=export.data, task=export.task, split=export.split, redactor=_redactor(export))
         self._role: Role = "prompt" if export.examples else "finetuned"
         self._lines = _lines(export, self._role)
-        self._field = _field(export) if export.target.form == "labels" else None
+        self._field = _field(export)
         self.places = _places(export, out)
         self.sheets: dict[Path, Sheet] = {}
         self._sizes: dict[Path, int] = {}
@@ -264,7 +264,8 @@ class _Work:
 
     def _redacted(self) -> Iterator[str]:
         if self._rows.redactor is not None:
-            yield "texts are redacted, as the spec says"
+            as_they_were = "" if self._target.form in ("lines", "labels") else "; the ids of rows are as they were"
+            yield f"texts are redacted, as the spec says{as_they_were}"
 
     def _entry(self, side: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         """What LLaMA-Factory is told of a file: it looks for each column that it is told of in every row."""
@@ -296,8 +297,12 @@ def _lines(export: Export, role: Role) -> Lines | None:
     return Lines(task, target.shape, role)
 
 
-def _field(export: Export) -> Field:
-    """The field that SetFit learns."""
+def _field(export: Export) -> Field | None:
+    """The field that SetFit learns; None where whole outputs are written."""
+    if export.target.form != "labels":
+        if export.label is not None:
+            raise DataError(f"{export.target.name} is of all fields; leave --field out")
+        return None
     fit = {field.path: field for field in export.task.fields if field.closed and field.kind != "tags"}
     if export.label is None and len(fit) == 1:
         return next(iter(fit.values()))
@@ -315,7 +320,7 @@ def _places(export: Export, out: Path) -> Mapping[str, Path]:
     if single:
         places: dict[str, Path] = dict.fromkeys(sides if target.form in ("csv", "parquet", "rows") else sides[:1], out)
     else:
-        if out.suffix.lower() in (".jsonl", ".csv", ".parquet", ".json") and not out.is_dir():
+        if out.is_file() or (out.suffix.lower() in (".jsonl", ".csv", ".parquet", ".json") and not out.is_dir()):
             wanted = "a folder" if target.foldered else f"a folder, or a file that ends in {target.ending}"
             raise DataError(f"{target.name} is written to {wanted}", file=str(out))
         places = {side: out / target.names[side] for side in sides}

@@ -12,6 +12,7 @@ from decider.data.split import Side, Split
 from decider.decision import Example
 from decider.errors import DataError, InputError
 from decider.redact import Redactor
+from decider.runtime.log.record import hash_of
 from decider.task import Task
 
 _NAMES: dict[str | None, Side] = {
@@ -20,13 +21,16 @@ _NAMES: dict[str | None, Side] = {
 }  # fmt: skip
 """The sides that rows themselves may name; where none is named, everything is there to train on."""
 
+_LETTERS = 16
+"""Of the sha256 of a group that says too much, in hexadecimal digits."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SidedRows:
     """The rows of a file with their sides, which are those of `split`, or those that the rows say themselves.
 
-    They can be read again. With `redactor`, what it names is taken out of them. Reading raises `DataError` where rows
-    do not fit the task, and where one is on no side, or on one that nobody knows.
+    They can be read again. With `redactor`, what it names is taken out of them, but not out of their ids. Reading
+    raises `DataError` where rows do not fit the task, and where one is on no side, or on one that nobody knows.
     """
 
     data: Path
@@ -69,6 +73,15 @@ class SidedRows:
 
     def _redacted(self, row: Example, redactor: Redactor) -> Example:
         try:
-            return redactor.example(row)
+            return _unnamed(redactor.example(row), redactor)
         except InputError as error:
             raise DataError(f"row {row.id!r} cannot be redacted: {error}", file=str(self.data)) from error
+
+
+def _unnamed(row: Example, redactor: Redactor) -> Example:
+    """A row without what `redactor` finds in who checked it, and in its group, which a hash then keeps apart."""
+    by = row.by and str(redactor.redact(row.by))
+    group = row.group
+    if group and redactor.redact(group) != group:
+        group = hash_of(group)[:_LETTERS]
+    return row if (by, group) == (row.by, row.group) else replace(row, by=by, group=group)

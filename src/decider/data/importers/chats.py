@@ -111,6 +111,8 @@ class Chats:
         notes = []
         if len(self._systems) > 1 or self._systems.total() < rows:
             notes.append(_said_of(self._systems, rows))
+        if any("\r" in (system or "") for system, _ in self._systems.most_common(1)):
+            notes.append("the system message has line ends of Windows, CR LF; it will be asked with LF alone")
         if len(self._asked) > 1:
             notes.append(f"user messages are {_counted(self._asked)}; the spec asks in one way")
         if len(self._answered) > 1:
@@ -129,7 +131,8 @@ class Chats:
     def _about(self, line: Line) -> dict[str, Any]:
         """What a line holds beside its messages that rows hold, too."""
         found = {key: line.get(name) for key, name in self._beside.items()}
-        return {key: value for key, value in found.items() if isinstance(value, str | int) and value != ""}
+        said = {key: value for key, value in found.items() if isinstance(value, str | int) and value != ""}
+        return {key: value for key, value in said.items() if not isinstance(value, bool)}
 
     def _count(self, turns: Turns, value: Any, asked: Asked, answered: tuple[Answered, bool]) -> None:
         if turns.system in self._systems or len(self._systems) < _MOST_SYSTEMS:
@@ -146,9 +149,15 @@ class Chats:
             value = _mapped(found, self._inputs)
             if self._task.only_text is None or self._fits(value):
                 return value, "json"
-        if isinstance(found, str) and self._task.only_text is None and not self._task.inputs:
+        if isinstance(found, str) and not self._task.inputs and not self._as_it_is:
             return found, "json"
         return text, "text"
+
+    @property
+    def _as_it_is(self) -> bool:
+        """Whether a text in quotes is a quotation, and no JSON: the spec asks in plain texts, or most lines do."""
+        said = self._task.spec.finetuned.messages
+        return (said is not None and said.user == "text") or self._asked["text"] > self._asked["json"]
 
     def _is_spaced(self, text: str, value: Any) -> bool:
         """Whether JSON is written in another way than it will be."""

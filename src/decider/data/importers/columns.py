@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from decider.data.rows import has_column
 from decider.errors import DataError
 from decider.spec import Columns
 from decider.task import Task
@@ -72,7 +73,7 @@ def _pair(said: str, paths: Collection[str], only: str | None) -> tuple[str, str
 def fits(names: Collection[str], task: Task[Any], columns: Columns) -> bool:
     """Whether there are columns of an input and of an output among `names`."""
     inputs, outputs = columns_of(task, columns)
-    return any(name in names for name in inputs.values()) and any(name in names for name in outputs.values())
+    return all(any(has_column(names, name) for name in part.values()) for part in (inputs, outputs))
 
 
 def guessed(names: Collection[str], task: Task[Any], columns: Columns) -> Columns:
@@ -105,7 +106,7 @@ def _one_closed(task: Task[Any]) -> set[str]:
 
 
 def _lacking(columns: Mapping[str, str], names: Collection[str]) -> set[str]:
-    return {path for path, name in columns.items() if name not in names}
+    return {path for path, name in columns.items() if not has_column(names, name)}
 
 
 def refuse_lacking(names: Collection[str], task: Task[Any], columns: Columns, file: str | None) -> None:
@@ -118,12 +119,13 @@ def refuse_lacking(names: Collection[str], task: Task[Any], columns: Columns, fi
     data = task.spec.data
     wanted = {f"--input {path}": name for path, name in inputs.items() if name != path or path not in optional[0]}
     wanted |= {f"--output {path}": name for path, name in outputs.items() if name != path or path not in optional[1]}
-    lacking = [(flag, name) for flag, name in wanted.items() if name not in names]
+    lacking = [(flag, name) for flag, name in wanted.items() if not has_column(names, name)]
     if lacking:
         few = [f"{flag}=COLUMN" for flag, _ in lacking] if len(lacking) <= _FEW else ["--input/--output PATH=COLUMN"]
         said = ", ".join(repr(name) for _, name in lacking)
         remedy = f"name those to read instead, with {' '.join(few)} or as data.columns in the spec"
         raise DataError(f"has no column {said}; it has {', '.join(names)}; {remedy}", file=file)
-    other = next((one for one in (columns.id, data.group, data.time) if one is not None and one not in names), None)
+    beside = [one for one in (columns.id, data.group, data.time) if one is not None]
+    other = next((one for one in beside if not has_column(names, one)), None)
     if other is not None:
         raise DataError(f"has no column {other!r}; it has {', '.join(names)}", file=file)

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from decider.data.files import FileRow, arrow
+from decider.data.files import FileRow, arrow, refuse_doubled
 from decider.data.importers.rejects import ENDING
 from decider.errors import DataError
 
@@ -68,6 +68,7 @@ def arrow_rows(path: Path) -> Iterator[FileRow]:
             whole = file.read(len(_FILE_FORMAT)) == _FILE_FORMAT
             file.seek(0)
             for batch in _batches(pa, file, whole=whole):
+                refuse_doubled(batch.schema.names, str(path))
                 for value in batch.to_pylist():
                     n += 1
                     yield FileRow(n, n, value)

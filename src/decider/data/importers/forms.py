@@ -11,7 +11,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from decider.data.files import FileRow, read_rows
+from pydantic_core import from_json
+
+from decider.data.files import FileRow, read_rows, sound
 from decider.data.importers import folders
 from decider.data.importers.columns import fits, guessed, refuse_lacking
 from decider.data.importers.label_studio import is_task
@@ -35,6 +37,7 @@ _ENDINGS: Mapping[str, Container] = {
 _TABULAR = ("csv", "parquet", "arrow")
 _MAGIC: Mapping[bytes, Container] = {b"PAR1": "parquet", b"ARRO": "arrow"}
 _SPACE = " \t\r\n"
+_HEAD = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,15 +105,16 @@ def is_whole(row: Mapping[str, Any]) -> bool:
 def _container(path: Path) -> Container:
     """What a file is, by its first bytes, and by the ending of its name where these do not say."""
     with path.open("rb") as file:
-        head = file.read(1 << 16).removeprefix(codecs.BOM_UTF8)
+        head = file.read(_HEAD).removeprefix(codecs.BOM_UTF8)
     magic = _MAGIC.get(head[:4])
     if magic is not None:
         return magic
     ending = _ENDINGS.get(path.suffix.lower())
     if ending in _TABULAR:
         return ending
-    begun = head.lstrip().partition(b"\n")[0]
-    if begun.startswith(b"[") or (begun.startswith(b"{") and not _is_json(begun)):
+    begun, end, _ = head.lstrip().partition(b"\n")
+    cut = not end and len(begun) > _HEAD // 2  # a line as long as this is no first line of indented JSON
+    if begun.startswith(b"[") or (begun.startswith(b"{") and not cut and not _is_json(begun)):
         return "json"
     if ending is None and not begun.startswith(b"{"):
         remedy = f"name it with --from: {', '.join(FORMS)}"
@@ -121,7 +125,7 @@ def _container(path: Path) -> Container:
 def _is_json(line: bytes) -> bool:
     """Whether a line is a whole object, or too long to say: then it is a line of JSONL, and no indented JSON."""
     try:
-        json.loads(line)
+        from_json(line)
     except ValueError:
         return len(line.strip()) > 2 and not line.rstrip().endswith((b"{", b"[", b","))
     return True
@@ -166,7 +170,7 @@ def _from_json(path: Path) -> Iterator[FileRow]:
             problem = f"is not JSON: {said}; nothing behind it was read"
             yield FileRow(n, line, text[at : at + 200], problem)
             return
-        yield FileRow(n, line, value)
+        yield sound(FileRow(n, line, value), text[begun:at])
         at = _after(text, at, ",")
     if inside and at >= len(text):
         yield FileRow(n + 1, line, "", "the file ends before its list does; what came before is read")

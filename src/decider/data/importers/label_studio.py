@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from pydantic_core import from_json
+
 from decider.data.files import FileRow, typed
 from decider.data.importers.columns import columns_of
 from decider.errors import DataError
@@ -67,7 +69,7 @@ def _object(cell: Any) -> Any:
     if not isinstance(cell, str) or not cell.startswith(("[", "{")):
         return cell
     try:
-        return json.loads(cell)
+        return from_json(cell)
     except ValueError:
         return cell
 

@@ -24,7 +24,7 @@ from decider.data.importers.forms import (
 )
 from decider.data.importers.label_studio import Annotated, gathered
 from decider.data.logged import Logged
-from decider.data.rows import Checked, Problem, Rejected, check
+from decider.data.rows import Checked, Problem, Rejected, check, has_column
 from decider.data.shapes import SHAPES
 from decider.errors import DataError
 from decider.spec import Columns
@@ -115,7 +115,7 @@ class Importer:
         if found is not columns:
             said = [f"{path} = {name}" for named in (inputs, outputs) for path, name in named.items() if path != name]
             self._tell(piece.file, f"columns {', '.join(said)}")
-        lacking = [name for name in (*inputs.values(), *outputs.values()) if name not in first]
+        lacking = [name for name in (*inputs.values(), *outputs.values()) if not has_column(first, name)]
         if piece.tabular and lacking:
             self._tell(piece.file, f"no column {', '.join(map(repr, lacking))}; these fields are left empty")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from types import TracebackType
@@ -42,10 +43,16 @@ def mended(row: Any) -> Any:
 
 
 class Rejects:
-    """Takes in the rejected rows of one import; `told` gets a sentence for each of the first. Close it."""
+    """Takes in the rejected rows of one import; `told` gets a sentence for each of the first. Close it.
 
-    def __init__(self, told: Callable[[str], None]) -> None:
+    With `append`, what an earlier import rejected of other files stays where it is kept.
+    """
+
+    def __init__(self, told: Callable[[str], None], *, append: bool = False) -> None:
         self._told = told
+        self._append = append
+        self.files: set[str] = set()
+        """The files that were read."""
         self._file = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115  # closed by `__exit__`
         self.reasons: Counter[str] = Counter()
         """How many rows there are of each kind of mistake; a row counts with the first that it has."""
@@ -77,10 +84,29 @@ class Rejects:
     def save(self, out: Path) -> Path | None:
         """Write the rows beside `out`; where there are none, what an earlier import left there is deleted."""
         path = beside(out)
-        if not self.count:
+        earlier = self._earlier(path)
+        first = next(earlier, None)
+        if not self.count and first is None:
             path.unlink(missing_ok=True)
             return None
         self._file.seek(0)
         with written(path) as file:
+            file.writelines(chain([] if first is None else [first], earlier))
             shutil.copyfileobj(self._file, file)
         return path
+
+    def _earlier(self, path: Path) -> Iterator[bytes]:
+        """The rows that stay of an earlier import: those of files that this one did not read again."""
+        read_itself = path.resolve() in {Path(name).resolve() for name in self.files}
+        if self._append and path.is_file() and not read_itself:
+            with path.open("rb") as lines:
+                yield from (line.rstrip(b"\r\n") + b"\n" for line in lines if _file_of(line) not in self.files)
+
+
+def _file_of(line: bytes) -> str | None:
+    """The file that a kept row is of; None where somebody changed it so that it says none."""
+    try:
+        kept = from_json(line)
+    except ValueError:
+        return None
+    return str(kept["file"]) if isinstance(kept, Mapping) and "file" in kept else None

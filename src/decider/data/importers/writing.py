@@ -63,7 +63,8 @@ class Import:
     """How rows become a dataset file: what of them is said, and what stays of what was there before.
 
     `source` says where outputs come from, of rows that do not say so. With `strict`, nothing is written where a row is
-    rejected. With `append`, rows are added to the file whose ids it does not have.
+    rejected. With `append`, rows are added to the file whose ids it does not have, and what was rejected of other files
+    before stays kept.
     """
 
     source: str | None = None
@@ -87,7 +88,7 @@ class Import:
             remedy = "name an OUT that ends in .jsonl; `decider data export` makes other formats of it"
             raise DataError(f"a dataset is written as JSONL; {remedy}", file=str(out))
         refuse_unwritable(out)
-        with Rejects(told or silent) as rejects:
+        with Rejects(told or silent, append=self.append) as rejects:
             with written(out) as file:
                 writing = _Writing(file, out if self.append else None)
                 for n, (name, row) in enumerate(rows, 1):
@@ -98,6 +99,7 @@ class Import:
             return writing.imported(out, rejects.reasons, rejects.save(out))
 
     def _take(self, name: str, row: Checked, writing: _Writing, rejects: Rejects) -> None:
+        rejects.files.add(name)
         if isinstance(row, Rejected):
             rejects.add(name, row)
         else:
