@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -63,11 +63,12 @@ def export(
         return
     if spec is None or data is None or target is None or out is None:
         raise typer.BadParameter("give SPEC DATA --for TARGET -o OUT; --list shows the targets")
+    task: Task[Any] = Task.load(spec, set=parse_sets(sets))
     work: Export = Export(
-        task=Task.load(spec, set=parse_sets(sets)),
+        task=task,
         data=data,
         target=target_of(target),
-        split=None if split is None else Split.load(split),
+        split=None if split is None else Split.load(split, task=task.name),
         side=side,
         examples=with_examples,
         label=field,

@@ -172,7 +172,7 @@ def _json(value: Any) -> str:
 class Layout:
     """The columns that the rows of a dataset have in a table, and how they are named where they are read back.
 
-    `renamed` holds, as flags of `decider data import`, the columns that are not called like their fields.
+    `renamed` holds the columns that are called otherwise than their fields, for these are called like another column.
     """
 
     columns: tuple[Column, ...]
@@ -201,10 +201,10 @@ def layout_of(task: Task[Any], about: Collection[str]) -> Layout:
         columns=tuple(columns),
         named=Columns(input=inputs if task.inputs else inputs["text"], output=outputs, id=data.columns.id),
         renamed=tuple(
-            f"--{flag} {path}={name}"
-            for flag, names in (("input", inputs), ("output", outputs))
+            name
+            for part, names in (("input", inputs), ("output", outputs))
             for path, name in names.items()
-            if name == f"{flag}.{path}"
+            if name == f"{part}.{path}"
         ),
     )
 

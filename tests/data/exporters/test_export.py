@@ -441,8 +441,8 @@ CLASHING = [
 def test_columns_of_the_same_name_stand_apart(export: Write, tmp_path: Path, ending: str) -> None:
     both: Task[Any] = Task(Both, name="t", input=Mail)
     exported = export(CLASHING, ending, f"all.{ending}", task=both)
-    renamed = "--input id=input.id --output body=output.body"
-    assert exported.notes == (f"to read it with decider data import, add {renamed}",)
+    renamed = "columns called otherwise than their fields: input.id, output.body; decider data import reads them so"
+    assert exported.notes == (renamed,)
     layout = layout_of(both, {"group"})
     assert [one.name for one in layout.columns] == ["subject", "body", "input.id", "output.body", "id", "group"]
     assert examples_of(tmp_path / f"all.{ending}", both, columns=layout.named) == CLASHING

@@ -204,7 +204,8 @@ class _Work:
         if changed:
             yield f"rows {next(iter(self.sheets.values())).change}: {changed:,}"
         if self._layout is not None and self._layout.renamed:
-            yield f"to read it with decider data import, add {' '.join(self._layout.renamed)}"
+            named = ", ".join(self._layout.renamed)
+            yield f"columns called otherwise than their fields: {named}; decider data import reads them so"
         for path in self._older:
             if path not in self.sheets:
                 remedy = "; delete it to have it written anew" if path.name == "README.md" else ""

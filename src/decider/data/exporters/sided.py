@@ -8,18 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from decider.data.rows import Checked, Rejected, misfit, read
-from decider.data.split import Side, Split
+from decider.data.split import Side, Split, side_named
 from decider.decision import Example
 from decider.errors import DataError, InputError
 from decider.redact import Redactor
 from decider.runtime.log.record import hash_of
 from decider.task import Task
-
-_NAMES: dict[str | None, Side] = {
-    None: "train", "train": "train", "training": "train", "test": "test", "excluded": "excluded",
-    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation", "eval": "validation",
-}  # fmt: skip
-"""The sides that rows themselves may name; where none is named, everything is there to train on."""
 
 _LETTERS = 16
 """Of the sha256 of a group that says too much, in hexadecimal digits."""
@@ -60,7 +54,7 @@ class SidedRows:
 
     def _side(self, row: Example) -> Side:
         if self.split is None:
-            side = _NAMES.get(row.split) or _NAMES.get((row.split or "").lower())
+            side = "train" if row.split is None else side_named(row.split)
             if side is None:
                 known = "train, validation, test and excluded"
                 raise DataError(f"row {row.id!r} is on the side {row.split!r}; sides are {known}", file=str(self.data))
