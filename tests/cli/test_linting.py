@@ -176,6 +176,37 @@ def test_fix_writes_a_copy_and_says_what_it_did(desk: Desk) -> None:
     assert [json.loads(line)["id"] for line in desk.out.read_text().splitlines()] == ["x", "r0", "10"]
 
 
+def test_fix_looks_only_for_the_errors_that_are_wanted(desk: Desk) -> None:
+    desk.write(row("a", id="x"), row("a", "login", id="y"))
+    ran = desk.run("--fix", desk.out, "--only", "mojibake")
+    assert (ran.code, ran.out) == (0, "nothing to mend\n")
+    assert "left for a person" not in ran.err
+
+
+def test_fix_names_the_leaks_that_it_leaves(desk: Desk, tmp_path: Path) -> None:
+    desk.write(row(LONG, id="a"), row(f"{LONG}!", id="b"))
+    file = tmp_path / "split.json"
+    Split(task="tickets", fingerprint="0", shares=DEFAULT, sides={"a": "train", "b": "test"}).save(file)
+    ran = desk.run("--fix", desk.out, "--split", file)
+    assert ran.code == 1
+    assert f"1 error left for a person (leakage 1): decider data lint {desk.spec} {desk.out} --split {file}" in ran.err
+    assert desk.run("--fix", desk.out).code == 0
+
+
+def test_nothing_is_mended_beside_a_split_of_other_rows(desk: Desk, tmp_path: Path) -> None:
+    desk.write(row(LONG, id="a"))
+    Split(task="tickets", fingerprint="0", shares=DEFAULT, sides={"c": "train"}).save(tmp_path / "split.json")
+    assert desk.run("--fix", desk.out, "--split", tmp_path / "split.json").code == 2
+    assert not desk.out.exists()
+
+
+def test_leaving_out_all_that_is_looked_for_is_refused(desk: Desk) -> None:
+    desk.write(row("a"))
+    ran = desk.run("--only", "duplicate", "--skip", "duplicate")
+    assert ran.code == 2
+    assert "--skip leaves no code to look for" in " ".join(ran.err.split())
+
+
 def test_fix_as_json_is_a_change_a_line(desk: Desk) -> None:
     desk.write(row("a", id="x"), row("a", id="y"))
     assert desk.lines("--fix", desk.out, "--json") == [

@@ -181,6 +181,13 @@ def test_no_side_takes_the_place_of_all_rows(run: Run) -> None:
     assert data.read_text() == before
 
 
+def test_the_data_are_no_split_file(run: Run) -> None:
+    write(*map(row, range(20)))
+    ran = run("spec.yaml", "rows.jsonl", "--file", "rows.jsonl")
+    assert ran.code == 2
+    assert "--file is for the split file, and rows.jsonl is DATA; name another file" in " ".join(ran.err.split())
+
+
 def test_a_side_that_time_left_empty_says_so(run: Run) -> None:
     write(*(row(n, customer="c", opened=f"2026-01-{n + 1:02}") for n in range(20)))
     assert "test holds no rows: see the rows that are excluded" in run("spec.yaml", "rows.jsonl", "--by-time").out

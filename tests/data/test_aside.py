@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from decider.data.aside import refuse_unwritable, written
+from decider.data.aside import is_same, refuse_unwritable, written
 from decider.errors import DataError
 
 
@@ -31,6 +31,15 @@ def test_nothing_stays_of_a_block_that_fails(tmp_path: Path) -> None:
 def test_what_the_system_refuses_is_a_data_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be written"), written(tmp_path / "no" / "rows.jsonl"):
         pass
+
+
+def test_a_file_is_the_same_by_another_name(tmp_path: Path) -> None:
+    rows, link = tmp_path / "rows.jsonl", tmp_path / "link.jsonl"
+    assert not is_same(rows, rows)
+    rows.touch()
+    link.symlink_to(rows)
+    assert is_same(link, rows)
+    assert not is_same(tmp_path / "new.jsonl", rows)
 
 
 def test_a_place_that_cannot_be_written_is_refused_before(tmp_path: Path) -> None:

@@ -10,9 +10,16 @@ from string import Template
 from decider.data.aside import written
 
 
-def render(name: str, **parts: str) -> str:
-    """Return the page of a template, with the look that all of them share; parts are HTML already."""
-    return Template(_text(name)).substitute(style=_text("style.css"), **parts)
+def render(name: str, *, title: str, under: str, footer: str, **parts: str) -> str:
+    """Return the page whose content is the template `name`, with the frame and look that all share.
+
+    Everything that is filled in is HTML already: `title`, the line `under` it, the `footer`, and the template's parts.
+    """
+    style = _text("style.css") + _text(f"{name}.css")
+    content = Template(_text(f"{name}.html")).substitute(parts)
+    return Template(_text("page.html")).substitute(
+        title=title, under=under, footer=footer, style=style, content=content
+    )
 
 
 def write(page: str, path: str | Path) -> None:

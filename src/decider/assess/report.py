@@ -23,7 +23,7 @@ def render_html(report: Report) -> str:
     rows = [_row(path, one.accuracy, one.low, one.high, one.macro_f1, one.ece) for path, one in report.fields.items()]
     rows.append(_row("whole record", joint.accuracy, joint.low, joint.high, None, report.ece, whole=True))
     return page.render(
-        "report.html",
+        "report",
         title=text(f"{report.task}: {report.mode}"),
         under=text(f"Answered by {_who(report)}, compared with the true outputs of {report.n} rows."),
         joint=percent(joint.accuracy),

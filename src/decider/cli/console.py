@@ -62,7 +62,9 @@ def _mode(given: str | None) -> str | None:
 
 
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec file.", show_default=False)]
-DataPath = Annotated[Path, typer.Argument(metavar="DATA", help="Rows with their true outputs: .jsonl, .csv or .parquet.")]
+DataPath = Annotated[
+    Path, typer.Argument(metavar="DATA", help="Rows with their true outputs: .jsonl, .csv or .parquet.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Sets = Annotated[
     list[str] | None,

@@ -29,7 +29,7 @@ from decider.cli.console import (
 )
 from decider.cli.history import counted, shortly
 from decider.cli.sides import SplitPath
-from decider.data.aside import refuse_unwritable
+from decider.data.aside import is_same, refuse_unwritable
 from decider.data.rows import read
 from decider.data.split import Split
 from decider.schema import Label
@@ -85,7 +85,7 @@ def _refuse_lost(html: Path, *read_from: Path | None) -> None:
     """A page that cannot be written, or would take the place of what is read, is refused before any work."""
     refuse_unwritable(html)
     for path in filter(None, read_from):
-        if html.exists() and path.exists() and html.samefile(path):
+        if is_same(html, path):
             raise typer.BadParameter(f"--html would write over {path}, which is read; name another file")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
@@ -29,7 +30,7 @@ from decider.cli.console import (
     say,
 )
 from decider.cli.sides import SplitPath
-from decider.data.aside import refuse_unwritable
+from decider.data.aside import is_same, refuse_unwritable
 from decider.data.rows import read
 from decider.data.split import Split
 from decider.task import Task
@@ -90,10 +91,14 @@ def lint_(
     sides = None if split is None else Split.load(split, task=task.name)
     if out is not None:
         _refuse_lost(out, data)
-        fixed = _fix(task, data, out, chosen=chosen, asked=bool(only))
+        fixed = _fix(task, data, chosen=chosen, asked=bool(only))
+        with row_progress("linting", quiet=as_json) as progress:
+            errors = {*EXACT, "leakage"} & chosen
+            left = lint(task, fixed.rows, split=sides, doubt=False, only=errors, progress=progress)
+        fixed.save(out)
         _show_fixed(fixed, as_json=as_json)
         note(f"{counted(len(fixed.rows), 'row')} written to {out}")
-        _end(lint(task, fixed.rows, doubt=False, only=EXACT & chosen), spec, out)
+        _end(left, ["decider", "data", "lint", spec, out, *(() if split is None else ("--split", split))])
     with row_progress("linting", quiet=as_json) as progress:
         found = lint(task, read(data, task), split=sides, doubt=not quick, only=chosen, progress=progress)
     if as_json:
@@ -107,9 +112,12 @@ def lint_(
 
 def _codes(only: str, skip: str) -> set[str]:
     try:
-        return wanted(_listed(only), _listed(skip))
+        chosen = wanted(_listed(only) or None, _listed(skip))
     except ValueError as error:
         raise typer.BadParameter(f"{error}; --codes shows all") from error
+    if not chosen:
+        raise typer.BadParameter("--skip leaves no code to look for; name fewer")
+    return chosen
 
 
 def _listed(text: str) -> list[str]:
@@ -214,19 +222,17 @@ def _refuse_lost(out: Path, data: Path) -> None:
     """A copy that would take the place of the data, or that is no JSONL, is refused before any work."""
     if out.suffix.lower() not in (".jsonl", ".ndjson"):
         raise typer.BadParameter(f"--fix writes JSONL; name it {out.stem or 'fixed'}.jsonl")
-    if out.exists() and data.exists() and out.samefile(data):
+    if is_same(out, data):
         raise typer.BadParameter("--fix writes a copy; name another file than DATA, look at it, and move it then")
     refuse_unwritable(out)
 
 
-def _fix(task: Task[Any], data: Path, out: Path, *, chosen: set[str], asked: bool) -> Fixed:
+def _fix(task: Task[Any], data: Path, *, chosen: set[str], asked: bool) -> Fixed:
     codes = chosen & {*FIXABLE}
     if "mojibake" in codes and not asked and find_spec("ftfy") is None:
         codes.remove("mojibake")
         note("left as they are: texts in the wrong character set (pip install 'decider-sdk[data]')")
-    fixed = fix(task, read(data, task), codes=codes)
-    fixed.save(out)
-    return fixed
+    return fix(task, read(data, task), codes=codes)
 
 
 def _show_fixed(fixed: Fixed, *, as_json: bool) -> None:
@@ -245,10 +251,11 @@ def _show_fixed(fixed: Fixed, *, as_json: bool) -> None:
         say("nothing to mend")
 
 
-def _end(left: Linted, spec: Path, out: Path) -> NoReturn:
-    """Say which errors a person has to look at, and end with 1 where there are any."""
+def _end(left: Linted, again: Sequence[object]) -> NoReturn:
+    """Say which errors a person has to look at, and with which command, and end with 1 where there are any."""
     errors = Counter(one.code for one in left.findings if one.severity == "error")
     if errors:
         named = ", ".join(f"{code} {n:,}" for code, n in errors.items())
-        note(f"{counted(errors.total(), 'error')} left for a person ({named}): decider data lint {spec} {out}")
+        note(f"{counted(errors.total(), 'error')} left for a person ({named}): {shlex.join(map(str, again))}")
+    _note_left_out(left.left_out)
     raise typer.Exit(int(left.errors))

@@ -23,7 +23,7 @@ from decider.cli.console import (
     row_progress,
     say,
 )
-from decider.data.aside import refuse_unwritable
+from decider.data.aside import is_same, refuse_unwritable
 from decider.data.dataset import Dataset
 from decider.data.split import DEFAULT, SIDES, Report, Side, Split, report, write_sides
 from decider.data.split import split as made
@@ -62,11 +62,10 @@ def split(
 
     The split file is kept: rows in it never move, and new rows join it. A new row with a `split` of its own keeps that.
     """
-    if out is not None:
-        _refuse_lost(out, data)
+    path = file or data.with_suffix(".split.json")
+    _refuse_lost(path, out, data)
     task: Task[Any] = Task.load(spec, set=parse_sets(sets))
     dataset = Dataset.load(data, task)
-    path = file or data.with_suffix(".split.json")
     refuse_unwritable(path)
     before = Split.load(path, task=task.name) if path.exists() else None
     shares = _shares(validation, test, before)
@@ -84,11 +83,12 @@ def split(
     note(f"wrote {path}: rows in it never move, and new rows join it; to begin anew, delete it")
 
 
-def _refuse_lost(out: Path, data: Path) -> None:
-    """A side that would take the place of all rows is refused before any work."""
-    for path in (out / f"{side}.jsonl" for side in get_args(Side)):
-        if path.exists() and data.exists() and path.samefile(data):
-            raise typer.BadParameter(f"-o {out} would write one side over DATA, {data}; name another folder")
+def _refuse_lost(file: Path, out: Path | None, data: Path) -> None:
+    """A split file or a side that would take the place of all rows is refused before any work."""
+    if is_same(file, data):
+        raise typer.BadParameter(f"--file is for the split file, and {file} is DATA; name another file")
+    if out is not None and any(is_same(out / f"{side}.jsonl", data) for side in get_args(Side)):
+        raise typer.BadParameter(f"-o {out} would write one side over DATA, {data}; name another folder")
 
 
 def _shares(validation: float | None, test: float | None, before: Split | None) -> Mapping[str, float]:

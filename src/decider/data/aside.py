@@ -35,6 +35,11 @@ def written(out: Path) -> Iterator[BinaryIO]:
         aside.unlink(missing_ok=True)
 
 
+def is_same(out: Path, source: Path) -> bool:
+    """Whether writing `out` would take the place of what is read: both are there, and one file by two names."""
+    return out.exists() and source.exists() and out.samefile(source)
+
+
 def refuse_unwritable(out: Path) -> None:
     """Raise `DataError` where a file cannot be put at `out`, before long work is done for it."""
     if out.is_dir() or not out.parent.is_dir():

@@ -98,6 +98,19 @@ def near(
     return sorted(pairs, key=lambda one: (-one.similarity, one.first, one.second))
 
 
+def texts_of(value: Any) -> Iterator[str]:
+    """Yield every text in a value, at any depth."""
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            for one in value.values():
+                yield from texts_of(one)
+        case list() | tuple():
+            for one in value:
+                yield from texts_of(one)
+
+
 def _pairs(
     texts: Sequence[str], threshold: float, progress: Callable[[int, int], object] | None
 ) -> list[tuple[int, int, float]]:
@@ -141,21 +154,9 @@ def _is_prose(values: Sequence[str]) -> bool:
 def _leaf(record: Mapping[str, Any], path: str) -> str:
     """The text at a path, or all texts below it."""
     try:
-        return "\n".join(_strings(pick(record, path)))
+        return "\n".join(texts_of(pick(record, path)))
     except KeyError:
         return ""
-
-
-def _strings(value: Any) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case Mapping():
-            for one in value.values():
-                yield from _strings(one)
-        case list() | tuple():
-            for one in value:
-                yield from _strings(one)
 
 
 def _compared(text: str) -> str:

@@ -12,6 +12,7 @@ from scipy.sparse import csr_matrix
 from sklearn.linear_model import SGDClassifier
 from sklearn.utils.parallel import Parallel, delayed
 
+from decider.data.joined import Joined
 from decider.decision import Example
 from decider.learn.features import Counted
 from decider.learn.folds import folds_of
@@ -114,20 +115,12 @@ def _folds(
 def _together(examples: Sequence[Example], same: Sequence[int]) -> Sequence[int]:
     """For each row the number of the first that it must stay with, by its input, its group, or both by turns."""
     first_of: dict[str, int] = {}
-    root = list(range(len(examples)))
-
-    def find(n: int) -> int:
-        while root[n] != n:
-            root[n] = root[root[n]]
-            n = root[n]
-        return n
-
+    joined = Joined(range(len(examples)))
     for n, example in enumerate(examples):
-        others = [same[n]] if example.group is None else [same[n], first_of.setdefault(example.group, n)]
-        for other in others:
-            a, b = sorted((find(n), find(other)))
-            root[b] = a
-    found = [find(n) for n in range(len(root))]
+        joined.join(n, same[n])
+        if example.group is not None:
+            joined.join(n, first_of.setdefault(example.group, n))
+    found = [joined.root(n) for n in range(len(examples))]
     return found if len(set(found)) > 1 else same
 
 

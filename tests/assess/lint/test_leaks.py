@@ -95,7 +95,8 @@ def test_how_similar_says_how_severe() -> None:
 
 def test_a_row_that_is_like_many_is_one_finding() -> None:
     (one,) = leaks(sided(["test", *["train"] * 30], [(0, n, 0.8) for n in range(1, 31)]))
-    assert one.rows == tuple(str(n) for n in range(11))
+    assert one.rows == tuple(str(n) for n in range(31))
+    assert one.message.endswith("test (0), train (1 and 29 more)")
 
 
 def test_rows_on_no_side_or_the_same_side_do_not_leak() -> None:

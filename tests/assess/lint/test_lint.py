@@ -79,6 +79,17 @@ def test_only_and_skip_say_what_is_looked_for() -> None:
     assert "duplicate" not in linted(*rows, skip=("duplicate",)).counts
 
 
+def test_nothing_is_looked_for_where_no_code_is_left() -> None:
+    rows = [row("a"), row("a")]
+    assert linted(*rows, only=()).findings == ()
+    assert linted(*rows, only=("duplicate",), skip=("duplicate",)).findings == ()
+
+
+def test_each_row_counts_where_several_have_one_id() -> None:
+    found = linted(row("a", id="x"), row("b", id="x"), row("c", "nobody", id="x"), row("d"), only=("duplicate-id",))
+    assert (found.rows, found.clean) == (4, 1)
+
+
 @pytest.mark.parametrize(
     ("code", "message"),
     [("duplicat", "there is no code 'duplicat'; did you mean duplicate?"), ("zzz", "'zzz'; known are unreadable, ")],
@@ -123,6 +134,7 @@ def test_without_the_extra_a_quick_lint_does_without_and_says_so(monkeypatch: py
     found = linted(*rows)
     assert set(found.left_out) == {*NEAR, *DOUBTS, "mojibake", "language"}
     assert found.left_out["language"] == "it needs py3langid: pip install 'decider-sdk[data]'"
+    assert found.left_out["leakage"].startswith("of inputs that are not identical: it needs datasketch")
     assert found.left_out["label-error"] == "no models are trained"
     assert [one.rows for one in found.findings if one.code == "leakage"] == [("2", "1")]
     assert not found.counts.keys() & {"near-duplicate", "near-contradiction"}

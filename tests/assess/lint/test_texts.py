@@ -11,8 +11,9 @@ import pytest
 from pydantic import BaseModel
 
 from decider.assess.lint.columns import at
+from decider.assess.lint.damage import fixed
 from decider.assess.lint.finding import Finding, Rows
-from decider.assess.lint.texts import fixed, texts
+from decider.assess.lint.texts import texts
 from decider.task import Task
 from lint_rows import codes, rows_of
 
@@ -219,6 +220,7 @@ def test_rows_in_another_language_are_found() -> None:
     found = only(list(texts(team([*good(), *FOREIGN]))))
     assert (found.code, found.severity, found.rows) == ("language", "warning", ("61", "62"))
     assert "(de) in 2 rows; nearly all others are in en" in found.message
+    assert 0.8 <= found.certainty <= 1.0
     assert only(
         list(texts(team([*good(), "カードが届きません。どうすればいいですか。早く返事をください。"])))
     ).rows == ("61",)
@@ -249,6 +251,12 @@ def test_a_label_after_a_key_is_found(say: str) -> None:
     found = list(texts(team(values)))
     assert ("label-in-text", "warning", "team") in codes(found)
     assert "after 'team', and it is right in 100% of the 40 rows" in found[0].message
+
+
+def test_letters_that_fold_to_several_are_no_label_and_no_mistake() -> None:
+    assert [
+        one for one in texts(team(["Konu: BİLLİNG \u0131", "Konu: b\u0131ll\u0131ng"])) if one.code == "label-in-text"
+    ] == []
 
 
 def test_a_key_with_any_label_says_nothing() -> None:

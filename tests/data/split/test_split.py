@@ -324,6 +324,12 @@ def test_by_time_a_side_without_a_share_gets_no_rows(shares: dict[str, float], s
     assert (after.sides["r9"], after.sides["x"]) == sides
 
 
+def test_by_time_there_have_to_be_rows_without_a_side_of_their_own() -> None:
+    rows = [replace(one, split="train") for one in dated(4)]
+    with pytest.raises(DataError, match="no row without a side of its own to place by time"):
+        split(data(*rows), TASK, by_time=True)
+
+
 def test_rows_that_do_not_say_when_they_were_are_named() -> None:
     wrong = [example("x", "x"), example("y", "y", time="last week"), example("z", "z", time="9999-12-31T23:59-23:00")]
     with pytest.raises(DataError, match="3 of 5 rows do not say when they were") as refused:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from decider.assess.lint.finding import Rows
+from decider.data.near import texts_of
 from decider.schema import pick
 
 _MOST_VALUES = 100
@@ -76,18 +77,6 @@ def at(value: Any, path: str) -> Any:
         return pick(value, path)
     except KeyError:
         return None
-
-
-def texts_of(value: Any) -> Iterator[str]:
-    """Yield every text in a value, at any depth."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for one in value.values():
-            yield from texts_of(one)
-    elif isinstance(value, list):
-        for one in value:
-            yield from texts_of(one)
 
 
 def _found(rows: Rows) -> dict[str | None, list[tuple[int, str]]]:

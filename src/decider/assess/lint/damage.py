@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from decider.assess.lint.columns import Column, is_prose
 from decider.assess.lint.finding import Finding, Rows, Severity, counted
+from decider.assess.lint.given import grouped
 
 _EXTRA = "repairing texts needs ftfy: pip install 'decider-sdk[data]'"
 
@@ -32,43 +33,44 @@ _ESCAPE = re.compile(r"\\u[0-9a-fA-F]{4}|(?:\\r)?\\n(?:\\r)?\\n|(?<=[.!?,:;)])(?
 
 
 def truncated(column: Column, rows: Rows) -> Iterator[Finding]:
-    """Texts that stop in the middle at a length that many have, or that end in dots wherever they are long."""
+    """Texts that stop in the middle at a length that many have, or that end in dots wherever they are long.
+
+    Its certainty is the share of those of that length, or of the long ones, that do.
+    """
     cut = list(_at_a_length(column))
-    for length, places in cut:
-        yield Finding(
-            code="truncated",
-            severity="warning",
-            rows=_ids(column, rows, places),
-            field=column.path,
-            message=f"{column.name} is exactly {length:,} characters long and stops in the middle of a sentence in"
-            f" {_count(column, places):,} rows: it was cut off there",
-            suggestion="import the whole texts; leave them only if they are cut at the same place when decided",
-        )
-    dotted = [] if cut else _dotted(column)
+    for length, places, share in cut:
+        what = f"is exactly {length:,} characters long and stops in the middle of a sentence"
+        yield _cut(column, rows, places, share, what, "it was cut off there")
+    dotted, share = ([], 0.0) if cut else _dotted(column)
     if dotted:
-        yield Finding(
-            code="truncated",
-            severity="warning",
-            rows=_ids(column, rows, dotted),
-            field=column.path,
-            message=f"{column.name} ends in `…` in {_count(column, dotted):,} rows, and in nearly all that are as long:"
-            " it is the beginning of a longer text",
-            suggestion="import the whole texts; leave them only if they are cut in the same way when decided",
-        )
+        why = "nearly all that are as long do, so that it is the beginning of a longer text"
+        yield _cut(column, rows, dotted, share, "ends in `…`", why)
 
 
-def _at_a_length(column: Column) -> Iterator[tuple[int, list[int]]]:
-    """Each length at which texts are cut, with the places of those in the column."""
-    lengths = [len(text) for text in column.texts]
-    counts = Counter(lengths)
+def _cut(column: Column, rows: Rows, places: Sequence[int], share: float, what: str, why: str) -> Finding:
+    return Finding(
+        code="truncated",
+        severity="warning",
+        rows=_ids(column, rows, places),
+        field=column.path,
+        message=f"{column.name} {what} in {counted(_count(column, places), 'row')}: {why}",
+        suggestion="import the whole texts; leave them only if they are cut in the same way when decided",
+        certainty=share,
+    )
+
+
+def _at_a_length(column: Column) -> Iterator[tuple[int, list[int], float]]:
+    """Each length at which texts are cut, with the places of those in the column, and their share of that length."""
+    of_length = grouped(range(len(column.texts)), lambda n: len(column.texts[n]))
+    counts = Counter({length: len(places) for length, places in of_length.items()})
     for length, count in sorted(counts.items(), reverse=True):
         if length < _SHORTEST or count < _FEWEST or count < _TIMES * _expected(counts, length):
             continue
-        places = [n for n, one in enumerate(lengths) if one == length and is_prose(column.texts[n])]
+        places = [n for n in of_length[length] if is_prose(column.texts[n])]
         different = {column.texts[n][:_START] for n in places}
         stopped = [n for n in places if _UNFINISHED.search(column.texts[n][-_TAIL:])]
         if len(different) >= max(_FEWEST, _HALF * count) and len(stopped) >= max(_FEWEST, _HALF * count):
-            yield length, stopped
+            yield length, stopped, len(stopped) / count
 
 
 def _expected(counts: Counter[int], length: int) -> int:
@@ -76,16 +78,16 @@ def _expected(counts: Counter[int], length: int) -> int:
     return max(1, *(counts[one] for one in range(length - _AROUND, length + _AROUND + 1) if one != length))
 
 
-def _dotted(column: Column) -> list[int]:
-    """The places of long texts that end in dots, where nearly all long texts do, and few others."""
+def _dotted(column: Column) -> tuple[list[int], float]:
+    """The places of long texts that end in dots, where nearly all long texts do, and few others; and their share."""
     longest = max(map(len, column.texts), default=0)
     long = [n for n, text in enumerate(column.texts) if len(text) >= max(_SHORTEST, _NEAR_LONGEST * longest)]
     dotted = [n for n in long if _DOTS.search(column.texts[n][-_TAIL:])]
     if len(dotted) < max(_FEWEST, _NEARLY_ALL * len(long)):
-        return []
+        return [], 0.0
     others = len(column.texts) - len(long)
     elsewhere = sum(_DOTS.search(text[-_TAIL:]) is not None for text in column.texts) - len(dotted)
-    return dotted if elsewhere <= _NEARLY_NONE * others else []
+    return (dotted, len(dotted) / len(long)) if elsewhere <= _NEARLY_NONE * others else ([], 0.0)
 
 
 def mojibake(column: Column, rows: Rows) -> Iterator[Finding]:

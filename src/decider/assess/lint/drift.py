@@ -11,8 +11,7 @@ from itertools import takewhile
 
 from decider.assess.lint.answers import counted_labels, each_label
 from decider.assess.lint.finding import Finding, Rows, shown
-from decider.data.split.moments import moments_of
-from decider.errors import DataError
+from decider.data.split.moments import moment_of
 from decider.schema import Field, Label
 
 _FEWEST = 100
@@ -98,13 +97,10 @@ def _timed(rows: Rows) -> _Timed:
     timed: list[tuple[datetime, int]] = []
     for n, example in enumerate(rows.examples):
         keys = {("same", rows.same[n] if rows.same else n)} | ({("group", example.group)} if example.group else set())
-        if example.time is None or not seen.isdisjoint(keys):
-            continue
-        try:
-            timed.append((moments_of([example])[0], n))
-        except DataError:  # a time that cannot be read says nothing here; a split by time names it
-            continue
-        seen |= keys
+        moment = moment_of(example)  # a time that cannot be read says nothing here; a split by time names it
+        if moment is not None and seen.isdisjoint(keys):
+            timed.append((moment, n))
+            seen |= keys
     timed.sort()
     return _Timed([n for _, n in timed], [moment for moment, _ in timed])
 

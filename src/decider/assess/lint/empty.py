@@ -82,7 +82,7 @@ def _finding(
     return Finding(
         code="empty",
         severity=severity,
-        rows=tuple(map(rows.id, found)),  # all of them: the repair leaves them out
+        rows=rows.ids(found),
         message=f"the input says nothing in {counted(len(found), 'row')}: {shown}"
         + ("" if len(forms) <= _MOST_SHOWN else " …"),
         suggestion=advice,

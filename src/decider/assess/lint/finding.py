@@ -29,8 +29,8 @@ class Finding:
     """One thing that is wrong with some rows, or with the whole dataset.
 
     `rows` are the ids of the rows it is about, the one to look at first in front. `certainty` in [0, 1] says how sure
-    it is that something is wrong. `suggested` is the value of `field` that would mend it, as JSON has it, and None
-    where nothing is suggested.
+    it is that what the message says is so: 1 where that was counted, less where it was estimated. `suggested` is the
+    value of `field` that would mend it, as JSON has it, and None where nothing is suggested.
     """
 
     code: str
@@ -258,9 +258,10 @@ CODES: Mapping[str, Code] = {
         remedy="Leave the row out, or label enough rows in that language.",
     ),
     "personal-data": Code(
-        severity="note",
+        severity="warning",
         meaning="A text holds personal data, such as an address of e-mail.",
         remedy="Set `redact` in the spec, or take it out before the data leaves the house.",
     ),
 }
-"""All codes, each with its usual severity; a finding may be less severe where it is less sure."""
+"""All codes, each with its usual severity; a finding may be less severe where it is less sure, and more where it weighs
+more."""

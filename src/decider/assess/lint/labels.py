@@ -42,15 +42,16 @@ _CATCH_ALL = frozenset(
 
 def labels(rows: Rows) -> Iterator[Finding]:
     """Find what is wrong with the labels of each field, and with fields that say nothing of their own."""
-    same = {finding.field for finding in constant(rows)}
+    same = list(constant(rows))
+    said = {finding.field for finding in same}
     for field in rows.task.fields:
-        if field.closed and field.path not in same and rows.examples:
+        if field.closed and field.path not in said and rows.examples:
             yield from rare(rows, field)
             yield from unused(rows, field)
             yield from imbalanced(rows, field)
         yield from alike(field)
         yield from without_other(field)
-    yield from constant(rows)
+    yield from same
     yield from determined(rows)
     yield from missing(rows)
 

@@ -33,6 +33,8 @@ _IN_ADDRESSES = ("://", "@", "www.")
 def language(column: Column, rows: Rows) -> Iterator[Finding]:
     """Texts in another language than the main ones: a finding for each language, by its code of ISO 639.
 
+    Its certainty is the probability of that language in the row where it is the least sure.
+
     Naive Bayes over byte n-grams (Lui and Baldwin, langid.py, 2012), of texts with 60 bytes of letters or more. Raises
     `ImportError` where the extra is missing.
     """
@@ -40,13 +42,13 @@ def language(column: Column, rows: Rows) -> Iterator[Finding]:
     told = [(n, *_told(identifier, text)) for n, text in zip(column.rows, column.texts, strict=True)]
     languages = Counter(code for _, letters, code, _ in told if letters)
     main = {code for code, count in languages.items() if count >= _MAIN * languages.total()} - _NO_LANGUAGE
-    others: dict[str, list[int]] = defaultdict(list)
+    others: dict[str, dict[int, float]] = defaultdict(dict)
     for n, letters, code, probability in told:
         sure = letters and main and code not in main | _NO_LANGUAGE and probability >= _SURE
         if sure and _is_foreign(identifier, letters, code, main):
-            others[code].append(n)
+            others[code][n] = min(probability, others[code].get(n, 1.0))
     for code, found in sorted(others.items()):
-        yield _finding(column, rows, code, list(dict.fromkeys(found)), sorted(main))
+        yield _finding(column, rows, code, found, sorted(main))
 
 
 def _identifier() -> Any:
@@ -89,14 +91,15 @@ def _is_foreign(identifier: Any, letters: str, code: str, main: set[str]) -> boo
     return far and all(half[code] > max(half[one] for one in main) for half in halves)
 
 
-def _finding(column: Column, rows: Rows, code: str, found: list[int], main: list[str]) -> Finding:
+def _finding(column: Column, rows: Rows, code: str, found: Mapping[int, float], main: list[str]) -> Finding:
     one = len(found) == 1
     return Finding(
         code="language",
         severity="warning",
-        rows=rows.ids(found),
+        rows=rows.ids(list(found)),
         field=column.path,
         message=f"{column.name} is in another language ({code}) in {counted(len(found), 'row')}; nearly all"
         f" others are in {' or '.join(main)}",
         suggestion=f"leave {'it' if one else 'them'} out if no such text is to be decided; else label more of them",
+        certainty=min(found.values()),
     )

@@ -16,7 +16,6 @@ _SURELY = 0.9
 _LIKELY = 0.7
 """Similarity from which two inputs are perhaps one case; below it are mostly questions that many people ask."""
 
-_MOST_NEIGHBOURS = 10
 _HELD_OUT = {"test": 0, "validation": 1, "train": 2}
 """Sides, that first which is measured on: its rows are the ones to look at."""
 
@@ -46,7 +45,7 @@ def _near(rows: Rows, clusters: Mapping[int, Sequence[int]]) -> Iterator[Finding
         if len(at[pair.first].keys() | at[pair.second].keys()) > 1 and at[pair.first] and at[pair.second]:
             of[min(pair.first, pair.second, key=lambda n: min(map(_held_out, at[n])))].append(pair)
     for n, pairs in of.items():
-        like = [pair.second if pair.first == n else pair.first for pair in pairs[:_MOST_NEIGHBOURS]]
+        like = [pair.second if pair.first == n else pair.first for pair in pairs]
         sides = _by_side(rows, [m for one in (n, *like) for m in clusters[one]])
         similarity = pairs[0].similarity
         yield _leak(rows, sides, likeness(similarity), "delete all but one", _severity(similarity), similarity)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
@@ -105,35 +105,38 @@ def lint(
     *,
     split: Split | None = None,
     doubt: bool = True,
-    only: Collection[str] = (),
+    only: Collection[str] | None = None,
     skip: Collection[str] = (),
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Linted:
     """Find what is wrong with rows as `decider.data.rows.read` gives them.
 
-    `split` says on which side each row is; without it the rows' own `split` does. `only` and `skip` name codes. Without
-    `doubt` no model is trained, and what else needs the extra `data` is left out where that is not installed. With it,
-    a lint of the same rows and `seed` finds the same. `progress` is called with steps done and their number, from the
-    beginning again for each part that takes long. Raises `ImportError` where a check is wanted whose extra is missing,
-    `ValueError` for a code that there is not, `DataError` where the split has none of the rows.
+    `split` says on which side each row is; without it the rows' own `split` does. `only` and `skip` name codes; without
+    `only` it is all of them. Without `doubt` no model is trained, and what else needs the extra `data` is left out
+    where that is not installed. With it, a lint of the same rows and `seed` finds the same. `progress` is called with
+    steps done and their number, from the beginning again for each part that takes long. Raises `ImportError` where a
+    check is wanted whose extra is missing, `ValueError` for a code that there is not, `DataError` where the split has
+    none of the rows.
     """
     codes = wanted(only, skip)
     left_out = _left_out(codes, doubt)
     codes -= left_out.keys() - {"leakage"}
-    seen = _seen(task, rows, split, near_too=bool(codes & NEAR) and not left_out.keys() & NEAR, progress=progress)
+    for_near = frozenset() if left_out.keys() & NEAR else codes & NEAR
+    seen = _seen(task, rows, split, for_near=for_near, progress=progress)
     found = [one for find in _checks(codes, seed, progress) for one in find(seen) if one.code in codes]
     return _linted(found, seen, left_out)
 
 
-def wanted(only: Collection[str], skip: Collection[str] = ()) -> set[str]:
+def wanted(only: Collection[str] | None, skip: Collection[str] = ()) -> set[str]:
     """Return the codes that are to be looked for; raises `ValueError` for one that there is not, with what is meant."""
+    only = CODES if only is None else only
     for code in (*only, *skip):
         if code not in CODES:
             close = get_close_matches(code, CODES, 1)
             meant = f"did you mean {close[0]}?" if close else f"known are {', '.join(CODES)}"
             raise ValueError(f"there is no code {code!r}; {meant}")
-    return {code for code in only or CODES if code not in skip}
+    return {code for code in only if code not in skip}
 
 
 def _left_out(codes: Collection[str], doubt: bool) -> dict[str, str]:
@@ -145,12 +148,21 @@ def _left_out(codes: Collection[str], doubt: bool) -> dict[str, str]:
             "pip install 'decider-sdk[data]'; or go without (--quick, doubt=False), or --skip them"
         )
     quick = {code: "no models are trained" for code in CODES if code in DOUBTS and code in codes and not doubt}
-    return {code: f"it needs {name}: pip install 'decider-sdk[data]'" for code, name in missing.items()} | quick
+    needed = {code: f"it needs {name}: pip install 'decider-sdk[data]'" for code, name in missing.items()}
+    if "leakage" in needed:
+        needed["leakage"] = f"of inputs that are not identical: {needed['leakage']}"
+    return needed | quick
 
 
 def _seen(
-    task: Task[Any], rows: Iterable[Checked], split: Split | None, *, near_too: bool, progress: Progress | None
+    task: Task[Any],
+    rows: Iterable[Checked],
+    split: Split | None,
+    *,
+    for_near: Set[str],
+    progress: Progress | None,
 ) -> Rows:
+    """The rows as the checks look at them, with what is nearly the same where one of the codes `for_near` needs it."""
     examples: list[Example] = []
     places: list[int] = []
     rejected: list[Rejected] = []
@@ -170,7 +182,8 @@ def _seen(
         same=same(inputs),
         places=places,
     )
-    return replace(seen, near=near(inputs, task.inputs, progress=progress)) if near_too and free_text(seen) else seen
+    needed = for_near if sides is not None else for_near - {"leakage"}
+    return replace(seen, near=near(inputs, task.inputs, progress=progress)) if needed and free_text(seen) else seen
 
 
 def _sides(examples: Collection[Example], split: Split | None) -> Mapping[str, str] | None:
@@ -213,9 +226,11 @@ def _doubts(rows: Rows, *, seed: int, progress: Progress | None) -> Iterator[Fin
 
 
 def _linted(found: list[Finding], seen: Rows, left_out: Mapping[str, str]) -> Linted:
-    place = {one.id: one.place for one in seen.rejected} | {
-        seen.id(n): seen.place(n) for n in range(len(seen.examples))
-    }
+    rows = sorted(
+        [(seen.place(n), seen.id(n)) for n in range(len(seen.examples))]
+        + [(one.place, one.id) for one in seen.rejected]
+    )
+    place = {name: n for n, name in reversed(rows)}  # of several rows with one id that of the first
     codes = {code: n for n, code in enumerate(CODES)}
 
     def order(one: Finding) -> tuple[float, int, int, int]:
@@ -223,12 +238,11 @@ def _linted(found: list[Finding], seen: Rows, left_out: Mapping[str, str]) -> Li
         return -one.certainty, SEVERITIES.index(one.severity), codes[one.code], first
 
     named = {row for one in found if one.severity != "note" for row in one.rows}
-    total = len(seen.examples) + len(seen.rejected)
     return Linted(
         findings=tuple(sorted(found, key=order)),
-        rows=total,
+        rows=len(rows),
         rejected=len(seen.rejected),
-        clean=total - sum(row in named for row in place),
+        clean=sum(name not in named for _, name in rows),
         left_out=left_out,
         inputs={one.id: input_of(one, seen.task) or one.value for one in seen.rejected}
         | {str(one.id): one.input for one in seen.examples},

@@ -10,12 +10,12 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from decider.assess.lint.columns import at
+from decider.assess.lint.damage import fixed
 from decider.assess.lint.finding import Rows
 from decider.assess.lint.given import Given, compared, is_checked
 from decider.assess.lint.rejected import changed, is_empty, output_at, with_values
 from decider.assess.lint.same import alike_in, free_text
 from decider.assess.lint.spelling import meant, replaced, unknown
-from decider.assess.lint.texts import fixed
 from decider.data.near import same
 from decider.data.rows import Checked, Rejected
 from decider.decision import Example

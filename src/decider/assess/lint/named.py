@@ -62,15 +62,15 @@ def named(columns: Sequence[Column], rows: Rows) -> Iterator[Finding]:
 
 def _by_key(columns: Sequence[Column], rows: Rows, field: Field, labels: Sequence[str]) -> Iterator[Finding]:
     """Keys in texts that have a label of the field after them."""
-    ordered = sorted(labels, key=len, reverse=True)
-    search = re.compile(rf"[:=]\s*[\"'\[(]*({'|'.join(map(re.escape, ordered))})(?!\w)", re.IGNORECASE)
     known = {label.casefold(): label for label in labels}
+    longest_first = sorted(known, key=len, reverse=True)
+    search = re.compile(rf"[:=]\s*[\"'\[(]*({'|'.join(map(re.escape, longest_first))})(?!\w)")
     for column in columns:
         found: dict[str, list[tuple[int, str]]] = defaultdict(list)
-        for n, text in zip(column.rows, column.texts, strict=True):
+        for n, text in zip(column.rows, map(str.casefold, column.texts), strict=True):
             for one in search.finditer(text) if ":" in text or "=" in text else ():
                 if (before := _KEY.search(text, max(0, one.start() - _BEFORE), one.start())) is not None:
-                    found[before[1].casefold()].append((n, known[one[1].casefold()]))
+                    found[before[1]].append((n, known[one[1]]))
         for key, said in sorted(found.items()):
             yield from _said(rows, field, said, f"{column.name} says it after {key!r}", column.path)
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from decider.assess.lint.finding import Finding, Rows, Severity, counted
-from decider.assess.lint.given import Given, compared, grouped, value_key
+from decider.assess.lint.given import Given, compared, value_key
+from decider.data.joined import Joined
 from decider.data.near import Near
 from decider.schema import Field
 
@@ -112,24 +113,13 @@ class Component:
 
 def components(pairs: Sequence[Near]) -> list[Component]:
     """Put pairs together that share an input, in the order of their first inputs."""
-    parent: dict[int, int] = {}
+    joined = Joined(sorted({n for pair in pairs for n in (pair.first, pair.second)}))
     for pair in pairs:
-        first, second = _root(parent, pair.first), _root(parent, pair.second)
-        parent[max(first, second)] = min(first, second)
-    inputs = grouped(sorted(parent), lambda n: _root(parent, n))
+        joined.join(pair.first, pair.second)
     within: dict[int, list[Near]] = defaultdict(list)
     for pair in pairs:
-        within[_root(parent, pair.first)].append(pair)
-    return [Component(tuple(members), tuple(within[root])) for root, members in inputs.items()]
-
-
-def _root(parent: dict[int, int], n: int) -> int:
-    """The first of what a number belongs to; the way there is made shorter for the next who asks."""
-    parent.setdefault(n, n)
-    while parent[n] != n:
-        parent[n] = parent[parent[n]]
-        n = parent[n]
-    return n
+        within[joined.root(pair.first)].append(pair)
+    return [Component(tuple(members), tuple(within[root])) for root, members in joined.blocks().items()]
 
 
 def _looked_at(group: Component, differing: Sequence[Near]) -> Iterator[tuple[list[int], float]]:
@@ -137,14 +127,16 @@ def _looked_at(group: Component, differing: Sequence[Near]) -> Iterator[tuple[li
 
     These are all of a small group; of a large one, each time an input that differs from most others, and those others.
     """
-    if differing and len(group.inputs) <= _MOST_TOGETHER:
+    if not differing:
+        return
+    if len(group.inputs) <= _MOST_TOGETHER:
         yield list(group.inputs), differing[0].similarity
         return
     against: dict[int, list[Near]] = defaultdict(list)
     for pair in differing:
         against[pair.first].append(pair)
         against[pair.second].append(pair)
-    around = _around(group.pairs) if differing else {}
+    around = _around(group.pairs)
     named: set[int] = set()
     for n, pairs in sorted(against.items(), key=lambda one: (-len(one[1]), one[0])):
         if n not in named:

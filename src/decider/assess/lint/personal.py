@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Literal, get_args
 
-from decider.assess.lint.columns import texts_of
 from decider.assess.lint.finding import Finding, Rows, Severity, counted
+from decider.data.near import texts_of
 from decider.decision import Example
 from decider.redact import Redactor
 from decider.schema import pick

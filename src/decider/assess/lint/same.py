@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from decider.assess.lint.columns import at
 from decider.assess.lint.finding import Finding, Rows, counted, more
 from decider.assess.lint.given import Given, compared, grouped, value_key
 from decider.assess.lint.rejected import has_id
+from decider.data.near import texts_of
 from decider.decision import Example
 from decider.task import Task
 
@@ -96,16 +97,8 @@ def _answer(example: Example, task: Task[Any]) -> tuple[str, ...]:
 
 
 def _words(value: Any) -> int:
-    """The words of all texts in a value."""
-    match value:
-        case str():
-            return len(value.split())
-        case Mapping():
-            return sum(map(_words, value.values()))
-        case list():
-            return sum(map(_words, value))
-        case _:
-            return 0
+    """The number of words in all texts of a value."""
+    return sum(len(text.split()) for text in texts_of(value))
 
 
 def _contradicting(rows: Rows, members: Sequence[int]) -> Iterator[Given]:

@@ -1,4 +1,4 @@
-"""All checks of the texts of inputs, and the repair of those that were decoded with the wrong character set."""
+"""All checks of the texts of inputs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import TypeAlias
 
 from decider.assess.lint.boilerplate import boilerplate
 from decider.assess.lint.columns import Column, columns_of
-from decider.assess.lint.damage import fixed, mojibake, truncated
+from decider.assess.lint.damage import mojibake, truncated
 from decider.assess.lint.empty import empty
 from decider.assess.lint.finding import Finding, Rows
 from decider.assess.lint.language import language
 from decider.assess.lint.named import named
-
-__all__ = ["fixed", "texts"]
 
 _Check: TypeAlias = Callable[[Column, Rows], Iterator[Finding]]
 

@@ -6,9 +6,8 @@ from collections.abc import Collection, Mapping
 from datetime import date, timedelta
 from typing import Literal
 
-from decider.data.split.moments import moments_of
+from decider.data.split.moments import moment_of
 from decider.decision import Example
-from decider.errors import DataError
 
 Period = Literal["day", "week", "month", "quarter", "year"]
 
@@ -22,11 +21,8 @@ _LONGEST: Mapping[Period, int] = {"day": 1, "week": 7, "month": 31, "quarter": 9
 
 def day_of(example: Example) -> date | None:
     """Return the day, in UTC, on which a row was, or None where it does not say so in a way that can be read."""
-    try:
-        (moment,) = moments_of([example])
-    except DataError:
-        return None
-    return moment.date()
+    moment = moment_of(example)
+    return None if moment is None else moment.date()
 
 
 def fitting(days: Collection[date]) -> Period:

@@ -32,7 +32,7 @@ def render_html(stats: Stats, *, name: str) -> str:
     parts: tuple[Callable[[Stats], str], ...] = (_rejected, _labels, _joint, _open, _texts, _tokens, _over_time, _about)
     line = stats.line_tokens
     return page.render(
-        "stats.html",
+        "stats",
         title=text(f"{stats.task}: {name}"),
         under=text(f"What the dataset holds, for the task {stats.task}."),
         rows=f"{stats.rows:,}",

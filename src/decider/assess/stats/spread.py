@@ -8,7 +8,7 @@ from itertools import accumulate
 from math import ceil, log10
 from typing import Any
 
-MOST_BINS = 40
+_MOST_BINS = 40
 _STEPS = (1, 2, 5, 10)
 
 
@@ -44,7 +44,7 @@ class Spread:
             counts=ordered,
         )
 
-    def bins(self, most: int = MOST_BINS) -> tuple[float, float, list[int]]:
+    def bins(self) -> tuple[float, float, list[int]]:
         """Return the start, the width, and the counts of equal bins of lengths; the last holds all that lies beyond.
 
         They reach from the least number, or from zero where that is near, to where 99 of 100 numbers are. The width is
@@ -52,7 +52,7 @@ class Spread:
         """
         high = _ranked(self.counts, 0.99 * self.count)
         start = 0.0 if 0 <= self.least <= high / 4 else self.least
-        width = _nice(max((high - start) / most, 1.0))
+        width = _nice(max((high - start) / _MOST_BINS, 1.0))
         start = start // width * width
         found = [0] * (int((high - start) // width) + 1)
         for value, times in self.counts.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias
@@ -306,24 +306,27 @@ def _suggestion(given: str, known: Iterable[str]) -> str:
 
 def _said(change: Change) -> str:
     """A change in words, shortly."""
-    part = change.part
-    words: dict[str, Callable[[], str]] = {
-        "rename": lambda: f"{part.field}: {spelled(part.old)} → {spelled(part.to)}",
-        "merge": lambda: f"{part.field}: {listed(part.old)} → {spelled(part.to)}",
-        "split": lambda: f"{part.field}: {spelled(part.old)} → {' or '.join(map(spelled, part.into))}",
-        "retire": lambda: f"{part.field}: {spelled(part.label)} → {_retired(part)}",
-        "add": lambda: (
-            f"{part.field}: new"
-            + (
-                f", {listed(part.value if isinstance(part.value, list) else [part.value]) or 'none'}"
-                if "value" in part.model_fields_set
-                else ""
-            )
-        ),
-        "drop": lambda: f"{part.field}: dropped",
-        "rename_field": lambda: f"{part.old} is {part.to}",
-    }
-    return words[change.kind]()
+    match change.part:
+        case Rename(field=path, old=old, to=to):
+            return f"{path}: {spelled(old)} → {spelled(to)}"
+        case Merge(field=path, old=several, to=to):
+            return f"{path}: {listed(several)} → {spelled(to)}"
+        case Divide(field=path, old=old, into=into):
+            return f"{path}: {spelled(old)} → {' or '.join(map(spelled, into))}"
+        case Retire(field=path, label=label) as part:
+            return f"{path}: {spelled(label)} → {_retired(part)}"
+        case Add(field=path) as part:
+            return f"{path}: new{_valued(part)}"
+        case Drop(field=path):
+            return f"{path}: dropped"
+        case part:
+            return f"{part.old} is {part.to}"
+
+
+def _valued(part: Add) -> str:
+    if "value" not in part.model_fields_set:
+        return ""
+    return f", {listed(part.value if isinstance(part.value, list) else [part.value]) or 'none'}"
 
 
 def _retired(part: Retire) -> str:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from pydantic_core import to_json
 
-from decider.data.aside import refuse_unwritable, written
+from decider.data.aside import is_same, refuse_unwritable, written
 from decider.data.files import FileRow, format_of, read_rows
 from decider.data.migrate.fates import Fates, listed
 from decider.data.migrate.moving import Moved, Need, answered, moved
@@ -101,7 +101,7 @@ def _refuse_lost(data: Path, done: Migrated, filled: Path | None) -> None:
     for path in filter(None, (data, filled)):
         if not path.is_file():
             raise DataError("there is no such file", file=str(path))
-        if done.out.resolve() == path.resolve():
+        if is_same(done.out, path):
             raise DataError("is what is read, and would be lost; name another file with -o", file=str(path))
     if format_of(data) != "jsonl":
         raise DataError("only .jsonl is migrated; make it with `decider data import` and the old spec", file=str(data))

@@ -2,8 +2,8 @@
 
 from decider.data.split.making import split
 from decider.data.split.report import Deviation, Report, report
-from decider.data.split.sides import write_sides
 from decider.data.split.state import DEFAULT, SIDES, Cutoffs, Side, Split, side_named
+from decider.data.split.writing import write_sides
 
 __all__ = [
     "DEFAULT",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from decider.data.joined import Joined
 from decider.data.near import Near
 from decider.data.split.state import Side
 from decider.decision import Example
@@ -51,38 +52,17 @@ class Links:
         for one in (knot, *self.beside.get(knot, ())):
             yield from self.rows[one]
 
-    def blocks(self, rows: Iterable[int]) -> list[list[int]]:
+    def blocks(self, rows: Sequence[int]) -> list[list[int]]:
         """Return the rows in blocks that belong together, also through each other, each in order."""
-        joined = _Joined(rows)
+        joined = Joined(rows)
         first: dict[Knot, int] = {}
-        for row in joined.above:
+        for row in rows:
             for knot in self.knots[row]:
                 first.setdefault(knot, row)
-        for row in joined.above:
+        for row in rows:
             for knot, _ in self.around(row):
                 joined.join(row, first.get(knot, row))
-        blocks: dict[int, list[int]] = defaultdict(list)
-        for row in joined.above:
-            blocks[joined.root(row)].append(row)
-        return list(blocks.values())
-
-
-class _Joined:
-    """Disjoint sets of rows, by union and path halving (Tarjan and van Leeuwen 1984)."""
-
-    def __init__(self, rows: Iterable[int]) -> None:
-        self.above = {row: row for row in rows}
-
-    def root(self, row: int) -> int:
-        above = self.above
-        while above[row] != row:
-            above[row] = above[above[row]]
-            row = above[row]
-        return row
-
-    def join(self, row: int, other: int) -> None:
-        a, b = self.root(row), self.root(other)
-        self.above[max(a, b)] = min(a, b)
+        return list(joined.blocks().values())
 
 
 def links_of(examples: Sequence[Example], same: Sequence[int], near: Sequence[Near]) -> Links:
@@ -109,11 +89,12 @@ def links_of(examples: Sequence[Example], same: Sequence[int], near: Sequence[Ne
 
 def _alike(near: Sequence[Near]) -> Mapping[int, int]:
     """For each row that is near another, the first of those that have all the same shingles: a knot."""
-    joined = _Joined(row for pair in near for row in (pair.first, pair.second))
+    rows = {row for pair in near for row in (pair.first, pair.second)}
+    joined = Joined(rows)
     for pair in near:
         if pair.similarity == 1:
             joined.join(pair.first, pair.second)
-    return {row: joined.root(row) for row in joined.above}
+    return {row: joined.root(row) for row in rows}
 
 
 class Placed:

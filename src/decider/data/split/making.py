@@ -56,6 +56,8 @@ def split(
     free = _own(dataset.examples, new, placed)
     cutoffs = before.cutoffs if before is not None else None
     blocks: dict[str, int] = {}
+    if by_time and cutoffs is None and not free:
+        raise DataError("there is no row without a side of its own to place by time; split without by-time")
     if by_time or cutoffs is not None:
         moments = moments_of([dataset[row] for row in free])
         cutoffs = cutoffs or cutoffs_of(moments, shares)

@@ -15,13 +15,10 @@ _MOST_NAMED = 5
 
 
 def moments_of(examples: Sequence[Example]) -> list[datetime]:
-    """Return when each row was, in UTC; raises `DataError`, naming the first rows that do not say it.
-
-    A time is a date or a time of ISO 8601, of UTC where it names no zone, or seconds since 1970.
-    """
+    """Return when each row was, in UTC, as `moment_of` reads it; raises `DataError`, naming the first it cannot."""
     moments, wrong = [], []
     for example in examples:
-        moment = None if example.time is None else _moment(example.time.strip())
+        moment = moment_of(example)
         if moment is None:
             wrong.append(f"  row {example.id}: {'no time' if example.time is None else repr(example.time)}")
         else:
@@ -37,7 +34,14 @@ def moments_of(examples: Sequence[Example]) -> list[datetime]:
     return moments
 
 
-def _moment(text: str) -> datetime | None:
+def moment_of(example: Example) -> datetime | None:
+    """Return when a row was, in UTC; None where it does not say so in a way that can be read.
+
+    A time is a date or a time of ISO 8601, of UTC where it names no zone, or seconds since 1970.
+    """
+    if example.time is None:
+        return None
+    text = example.time.strip()
     try:
         if _SECONDS.fullmatch(text):
             return datetime.fromtimestamp(float(text), UTC)
