@@ -123,3 +123,8 @@ def test_the_first_bad_rows_are_listed_and_the_rest_counted() -> None:
     assert lines[0] == "2: 8 of 9 rows do not fit"
     assert "  row 2: score: Input should be 'hot' or 'cold' (found 'warm'" in lines[1]
     assert len(lines) == 6
+
+
+def test_no_rows_are_no_dataset() -> None:
+    with pytest.raises(DataError, match="holds no rows"):
+        Dataset.of([], scored())

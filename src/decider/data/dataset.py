@@ -11,7 +11,7 @@ from typing import Any, overload
 from pydantic_core import to_json
 
 from decider.data.frames import Frame, frame_rows, is_frame
-from decider.data.rows import Checked, Rejected, check, misfit, of_rows, read
+from decider.data.rows import EMPTY, Checked, Rejected, check, misfit, of_rows, read
 from decider.decision import Example
 from decider.errors import DataError
 from decider.task import Task
@@ -86,5 +86,5 @@ def _kept(rows: Iterable[Checked], file: str | None) -> Dataset:
     if rejected:
         raise misfit(rejected, len(examples) + len(rejected), file)
     if not examples:
-        raise DataError('holds no rows; a row is {"input": …, "output": {…}}', file=file)
+        raise DataError(EMPTY, file=file)
     return Dataset(tuple(examples))

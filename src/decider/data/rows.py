@@ -69,6 +69,8 @@ class Rejected:
 
 Checked: TypeAlias = Example | Rejected
 
+EMPTY = 'holds no rows; a row is {"input": …, "output": {…}}'
+
 _MOST_NAMED = 5
 
 
@@ -81,7 +83,7 @@ def misfit(rejected: Sequence[Rejected], total: int, file: str | None) -> DataEr
 def read(
     path: Path, task: Task[Any], *, columns: Columns | None = None, form: Format | None = None
 ) -> Iterator[Checked]:
-    """Read a JSONL, CSV or Parquet file as examples of a task; raises `DataError` where it is none of these at all.
+    """Read a JSONL, CSV or Parquet file as examples of a task; raises `DataError` where it is none, or has no rows.
 
     A JSONL row is `{"input": …, "output": {…}}`; with `columns`, or `data.columns` in the spec, and in CSV and Parquet,
     one that is not is flat, and its columns are mapped by name. `form` is what the ending of the name says, where it is
@@ -91,10 +93,14 @@ def read(
         there = "is a folder; name one of its files" if path.is_dir() else "there is no such file"
         raise DataError(there, file=str(path))
     form = form or format_of(path)
+    n = 0
     with path.open("rb") as lines:
-        yield from of_rows(
-            read_rows(lines, form, str(path)), task, columns=columns, file=str(path), tabular=form != "jsonl"
-        )
+        found = read_rows(lines, form, str(path))
+        for row in of_rows(found, task, columns=columns, file=str(path), tabular=form != "jsonl"):
+            n += 1
+            yield row
+    if not n:
+        raise DataError(EMPTY, file=str(path))
 
 
 def of_rows(

@@ -143,7 +143,7 @@ def test_a_split_file_gives_the_sides(export: Write, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "more", "said"),
     [
-        ([], {}, "rows.jsonl: has no rows$"),
+        ([], {}, "rows.jsonl: holds no rows; a row is"),
         (rows_of(3, split="test"), {}, "rows.jsonl: has no train rows; it has 3 test rows"),
         (rows_of(3), {"side": "test"}, "rows.jsonl: has no test rows; it has 3 train rows"),
         (rows_of(3, split="new"), {}, "row 'r0' is on the side 'new'; sides are train, validation, test and excluded"),
@@ -646,7 +646,7 @@ def test_a_label_that_may_be_missing_is_counted_as_null() -> None:
 
 
 def test_a_failed_export_takes_the_folders_that_it_made_with_it(export: Write, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="has no rows"):
+    with pytest.raises(DataError, match="holds no rows"):
         export([], "datasets")
     assert left(tmp_path) == []
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from decider import prompt
-from decider.data.aside import refuse_unwritable, written
+from decider.data.aside import is_same, refuse_unwritable, written
 from decider.data.exporters.cards import Counts, card
 from decider.data.exporters.lines import Lines
 from decider.data.exporters.sheets import LabelSheet, LineSheet, RowSheet, Sheet, TableSheet, Wrong
@@ -244,9 +244,8 @@ class _Work:
         wanted = self._side or ("train" if self._lines is not None else None)
         if self._counts.total() and (wanted is None or self._counts[wanted]):
             return
-        there = self._left + self._counts
-        lacks = "has no rows" if wanted is None or not there else f"has no {wanted} rows"
-        raise DataError(f"{lacks}; it has {_counted(there)}" if there else lacks, file=str(self._data))
+        lacks = "has no rows" if wanted is None else f"has no {wanted} rows"
+        raise DataError(f"{lacks}; it has {_counted(self._left + self._counts)}", file=str(self._data))
 
     def _refusal(self, path: Path, wrong: Sequence[Wrong], count: int) -> DataError:
         """The error for a file with wrong rows, by the first of them and the rows that they come from.
@@ -326,7 +325,7 @@ def _places(export: Export, out: Path) -> Mapping[str, Path]:
             raise DataError(f"{target.name} is written to {wanted}", file=str(out))
         places = {side: out / target.names[side] for side in sides}
     refuse_unwritable(out if single or not out.is_dir() else out / target.names[sides[0]].rpartition("/")[2])
-    if export.data.exists() and any(path.exists() and path.samefile(export.data) for path in places.values()):
+    if any(is_same(path, export.data) for path in places.values()):
         raise DataError("would be written over by its own export; name another OUT", file=str(export.data))
     return places
 
