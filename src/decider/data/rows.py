@@ -40,7 +40,8 @@ _OUTPUTS = 1024
 class Problem:
     """One reason why a row is no example: it cannot be read, is no row, or its input or output does not fit.
 
-    `unknown-label` is an answer that the schema does not have, `schema` anything else that it refuses. `field` is the
+    What is `unreadable` stands in `Rejected.value` as its text. `unknown-label` is an answer that the schema does not
+    have, `schema` anything else that it refuses. `field` is the
     path of the output field, or None where the whole row is meant.
     """
 
@@ -117,9 +118,9 @@ def of_rows(
     known = _Known(task)
     for row in rows:
         if row.problem is not None:
-            yield _unreadable(row, row.problem)
+            yield unfit(row, "unreadable", row.problem)
         elif not isinstance(row.value, dict | Mapping):  # the first is asked for much faster
-            yield _unreadable(row, "is not a JSON object")
+            yield unfit(row, "row", "is not a JSON object")
         elif flat is not None and not _is_whole(row.value):
             made = flat.row(row.value, row.place)
             yield check(made, task, row.n, place=row.place, original=row.value, known=known)
@@ -224,8 +225,9 @@ def _validated(output: Mapping[str, Any], task: Task[Any], problems: list[Proble
     return validated
 
 
-def _unreadable(row: FileRow, message: str) -> Rejected:
-    problem = Problem(kind="unreadable", message=message)
+def unfit(row: FileRow, kind: ProblemKind, message: str) -> Rejected:
+    """Return a row as one that is rejected as a whole."""
+    problem = Problem(kind=kind, message=message)
     return Rejected(place=row.place, id=str(row.n), problems=(problem,), value=row.value)
 
 

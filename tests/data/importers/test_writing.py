@@ -85,7 +85,7 @@ def test_bad_rows_are_named_counted_and_kept_and_the_others_written(tmp_path: Pa
     source = lines(tmp_path / "a.jsonl", row("a"), row("b", "nobody"), "nope", [1], {"input": {"body": "c"}}, '{"inp')
     done = run(out, source, said=said)
     assert (done.rows, done.rejected) == (1, 5)
-    assert done.reasons == {"unreadable": 3, "unknown-label (routing.team)": 1, "row": 1}
+    assert done.reasons == {"row": 2, "unreadable": 2, "unknown-label (routing.team)": 1}
     assert done.rejects == tmp_path / "out.rejected.jsonl"
     assert [one["line"] for one in written(done.rejects)] == [2, 3, 4, 5, 6]
     assert said[0].startswith(f"{source}:2: routing.team: Input should be 'billing' or 'login'")
@@ -197,7 +197,7 @@ def test_what_is_read_in_a_form_of_its_own_is_said(tmp_path: Path, out: Path) ->
     said: list[str] = []
     paths = lines(tmp_path / "a.jsonl", chat, "x", [1], {"messages": []}), lines(tmp_path / "b.json", [annotated])
     done = run(out, *paths, said=said)
-    assert (done.rows, done.reasons) == (2, {"unreadable": 2, "row": 1})
+    assert (done.rows, done.reasons) == (2, {"unreadable": 1, "row": 2})
     assert said[0] == f"{paths[0]}: read as chat"
     assert f"{paths[1]}: read as label-studio" in said
     assert [one["input"]["body"] for one in written(out)] == ["a", "b"]

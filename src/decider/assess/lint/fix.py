@@ -47,7 +47,7 @@ class Fixed:
     def _line(self, one: Checked) -> bytes:
         if isinstance(one, Example):
             return encoded(replace(one, numbered=False))
-        if isinstance(one.value, str) and one.problems[0].message.startswith("is not JSON"):
+        if one.problems[0].kind == "unreadable" and isinstance(one.value, str):
             return one.value.encode() + b"\n"
         value = one.value
         if isinstance(value, Mapping) and not has_id(one, self.task):

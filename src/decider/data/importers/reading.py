@@ -24,7 +24,7 @@ from decider.data.importers.forms import (
 )
 from decider.data.importers.label_studio import Annotated, gathered
 from decider.data.logged import Logged
-from decider.data.rows import Checked, Problem, Rejected, check, has_column
+from decider.data.rows import Checked, Problem, Rejected, check, has_column, unfit
 from decider.data.shapes import SHAPES
 from decider.errors import DataError
 from decider.spec import Columns
@@ -131,17 +131,18 @@ class Importer:
     def _made(self, rows: Iterable[FileRow], make: Callable[[FileRow], Checked]) -> Iterator[Checked]:
         """Rows that are made of something else; what cannot be is rejected as it is."""
         for row in rows:
-            if row.problem is not None or not isinstance(row.value, Mapping):
-                yield _rejected(row, "unreadable", row.problem or "is not a JSON object")
-                continue
-            try:
-                yield make(row)
-            except DataError as error:
-                yield _rejected(row, "row", error.message)
+            if row.problem is not None:
+                yield unfit(row, "unreadable", row.problem)
+            elif not isinstance(row.value, Mapping):
+                yield unfit(row, "row", "is not a JSON object")
+            else:
+                yield self._one(row, make)
 
-
-def _rejected(row: FileRow, kind: Any, message: str) -> Rejected:
-    return Rejected(place=row.place, id=str(row.n), problems=(Problem(kind=kind, message=message),), value=row.value)
+    def _one(self, row: FileRow, make: Callable[[FileRow], Checked]) -> Checked:
+        try:
+            return make(row)
+        except DataError as error:
+            return unfit(row, "row", error.message)
 
 
 def silent(sentence: str) -> None:
