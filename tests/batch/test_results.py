@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 
 from decider.batch.results import KEYS, check_out, columns_of, results
 from decider.data import tables as module
+from decider.data.files import read_rows
 from decider.errors import DataError
 from decider.task import Task
 
@@ -119,7 +120,7 @@ def test_csv_has_the_output_fields_as_columns(tmp_path: Path) -> None:
 
 PAYLOADS = [
     "=1+2", "=cmd|' /C calc'!A0", "+1+2", "-1+2", "@SUM(1)", "\t=1", "\r=1", '=HYPERLINK("http://x","y")', "-", "+",
-    "=", "@", "-2-3", "+49 170", "-cmd", "=A1", "@x", "\t", "\r",
+    "=", "@", "-2-3", "+49 170", "-cmd", "=A1", "@x", "\t", "\r", "\0=1",
 ]  # fmt: skip
 
 
@@ -130,8 +131,17 @@ def test_no_cell_is_a_formula(tmp_path: Path, text: str) -> None:
     assert {found["id"], found["note"], found["c"]} == {f"'{text}"}
 
 
+def test_no_name_of_a_column_is_a_formula(tmp_path: Path) -> None:
+    out = write(tmp_path / "out.csv", [{**row("1"), "=c": "x"}], ("=c",))
+    with out.open("rb") as file:
+        assert file.readline().endswith(b",'=c\r\n")
+        file.seek(0)
+        (found,) = read_rows(file, "csv", "out.csv")
+    assert found.value["=c"] == "x"
+
+
 def test_numbers_and_other_texts_stay_as_they_are(tmp_path: Path) -> None:
-    kept = ["-5", "+3.5e2", "-0.1", "a=b", "", "'x", "a\rb\nc", 'say "x", y', "\0", -5, -0.5, None, True, {"a": [1]}]
+    kept = ["-5", "+3.5e2", "-0.1", "a=b", "", "'x", "a\rb\nc", 'say "x", y', "a\0", -5, -0.5, None, True, {"a": [1]}]
     out = write(tmp_path / "out.csv", [row(str(n), c=one) for n, one in enumerate(kept)], ("c",))
     said = [
         "-5",
@@ -142,7 +152,7 @@ def test_numbers_and_other_texts_stay_as_they_are(tmp_path: Path) -> None:
         "'x",
         "a\rb\nc",
         'say "x", y',
-        "\0",
+        "a\0",
         "-5",
         "-0.5",
         "",

@@ -178,6 +178,11 @@ def test_lines_of_chats_give_the_spec_that_asks_the_old_model(desk: Desk) -> Non
     source = desk.write("a.jsonl", chat("a"), chat("b"), chat("c", system="Other"))
     ran = desk.run(source, "--system", desk.folder / "old" / "system.txt")
     assert ran.code == 2
+    for taken in (desk.spec, desk.out, source):
+        before = taken.read_bytes() if taken.exists() else None
+        ran = desk.run(source, "--system", taken)
+        assert (ran.code, f"--system {taken} would be written over" in ran.err.replace("\n", "")) == (2, True), ran.err
+        assert (taken.read_bytes() if taken.exists() else None) == before
     ran = desk.run(source, "--system", desk.folder / "old.txt")
     assert ran.code == 0
     assert "system messages differ (2): 2 rows have 'Which team?', 1 rows have 'Other'; the spec says one" in ran.err
@@ -249,6 +254,7 @@ def test_the_log_is_a_source_by_time_mode_and_who_checked(desk: Desk) -> None:
     assert ran.code == 2
     assert "not all of the log is in it; left out: 3 of another mode" in ran.err
     assert "nothing was written: there are no rows" in ran.err
+    assert texts("--until", "9999-12-31")[0] == ["0", "1", "2"]
     ran = desk.run("--log", "--until", "tomorrow")
     assert "--until tomorrow is neither a time" in ran.err
     assert desk.run("--log", desk.write("a.jsonl", {**desk.rows()[0], "id": "x"})).out == f"{desk.out}: 4 rows\n"

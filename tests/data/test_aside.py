@@ -33,6 +33,12 @@ def test_what_the_system_refuses_is_a_data_error(tmp_path: Path) -> None:
         pass
 
 
+def test_what_the_system_refuses_of_another_file_is_not_said_of_this_one(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"source\.csv"), written(tmp_path / "rows.jsonl"):
+        (tmp_path / "source.csv").read_bytes()
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_is_the_same_by_another_name(tmp_path: Path) -> None:
     rows, link = tmp_path / "rows.jsonl", tmp_path / "link.jsonl"
     assert not is_same(rows, rows)

@@ -312,3 +312,16 @@ def test_outputs_of_labels_that_were_seen_before_are_read_as_the_first_time() ->
     assert isinstance(first, Example)
     assert isinstance(third, Example)
     assert first.output is not third.output
+
+
+def test_no_value_is_in_two_rows(tmp_path: Path) -> None:
+    class Tagged(BaseModel):
+        tags: list[Literal["a", "b"]]
+
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"input": "x", "output": {"tags": ["a"]}}\n' * 2)
+    first, second = read(path, Task(Tagged, name="t"))
+    assert isinstance(first, Example)
+    assert isinstance(second, Example)
+    first.output["tags"].append("b")
+    assert second.output == {"tags": ["a"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,7 +12,14 @@ from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.segment import Segment
 
 from decider.assess.evaluate import Progress as Told
@@ -125,6 +132,18 @@ def row_progress(label: str, *, quiet: bool) -> Iterator[Told | None]:
     with Progress(*columns, console=notes, transient=True) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def row_count(label: str, *, quiet: bool) -> Iterator[Callable[[int], None] | None]:
+    """Count rows on stderr while nobody knows how many there are; nothing where nobody looks."""
+    if quiet or not notes.is_terminal:
+        yield None
+        return
+    columns = (TextColumn(f"{{task.completed:,}} rows {label}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=notes, transient=True) as bar:
+        shown = bar.add_task(label, total=None)
+        yield lambda done: bar.update(shown, completed=done)
 
 
 def percent(share: float) -> str:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
 
-from decider.cli.console import AsJson, Sets, note, notes, parse_sets, print_json, results, say
+from decider.cli.console import AsJson, Sets, note, parse_sets, print_json, results, row_count, say
 from decider.cli.history import counted
 from decider.cli.sides import SplitPath
-from decider.data.exporters.export import Export, Exported
-from decider.data.exporters.targets import TARGETS, target_of
+from decider.data.exporters import TARGETS, Export, Exported, target_of
 from decider.data.split import Split
 from decider.task import Task
 
@@ -24,7 +20,7 @@ _EXAMPLE = "Example:  decider data export decider-demo/spec.yaml decider-demo/tr
 
 
 def add_to(group: typer.Typer) -> None:
-    """Add this group's commands."""
+    """Add this command."""
     group.command("export", epilog=_EXAMPLE)(export)
 
 
@@ -64,7 +60,7 @@ def export(
     if spec is None or data is None or target is None or out is None:
         raise typer.BadParameter("give SPEC DATA --for TARGET -o OUT; --list shows the targets")
     task: Task[Any] = Task.load(spec, set=parse_sets(sets))
-    work: Export = Export(
+    work = Export(
         task=task,
         data=data,
         target=target_of(target),
@@ -73,7 +69,7 @@ def export(
         examples=with_examples,
         label=field,
     )
-    with _progress(quiet=as_json) as progress:
+    with row_count("written or read back", quiet=as_json) as progress:
         exported = work.write(out, progress=progress)
     if as_json:
         print_json(exported.to_json())
@@ -103,15 +99,3 @@ def _show_targets(as_json: bool) -> None:
         "and for every row of messages: one system message at most, and first; user and assistant in turns, the "
         "assistant last; no empty text; no other key"
     )
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[int], None] | None]:
-    """Count rows on stderr, where somebody looks: each is counted when it is written, and when it is read back."""
-    if quiet or not notes.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("{task.completed:,} rows written or read back"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=notes, transient=True) as bar:
-        shown = bar.add_task("rows", total=None)
-        yield lambda done: bar.update(shown, completed=done)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ from decider.cli.console import (
     note,
     parse_sets,
     print_json,
-    row_progress,
+    row_count,
     say,
 )
 from decider.cli.history import counted, left_out
@@ -132,6 +132,7 @@ def import_(
         spec, set={**parse_sets(sets), **{key: value for key, value in named.items() if value is not None}}
     )
     if system is not None:
+        _refuse_taken(system, [spec, out, *(sources or [])])
         refuse_unwritable(system)
     columns = chosen(task, inputs=inputs or [], outputs=outputs or [], id=id)
     importer = Importer(task, columns=columns, form=form, told=note)
@@ -141,10 +142,9 @@ def import_(
     logged = Logged(Log.of(task), task, choice) if log else None
     given: list[Source] = [*([] if logged is None else [logged]), *(sources or [])]
     try:
-        with row_progress("importing", quiet=as_json) as progress:
-            step = None if progress is None else lambda rows: progress(rows, rows)
+        with row_count("imported", quiet=as_json) as progress:
             done = Import(source=source, strict=strict, append=append).write(
-                importer.read(*given), out, told=note, progress=step
+                importer.read(*given), out, told=note, progress=progress
             )
     finally:
         _note_left_out(logged)
@@ -166,10 +166,17 @@ def _refuse_nothing(sources: list[Path], log: bool, about_log: Mapping[str, Any]
         raise typer.BadParameter(f"{given[0]} is about the log; add --log, or leave it out")
 
 
-def _end(until: str | None) -> Any:
+def _refuse_taken(system: Path, others: list[Path]) -> None:
+    """Refuse to write the system message over what is read, or written besides."""
+    if system.resolve() in {other.resolve() for other in others}:
+        raise typer.BadParameter(f"--system {system} would be written over; name a file of its own")
+
+
+def _end(until: str | None) -> datetime | None:
     """The first moment that is too late: a day counts to its end."""
     end = moment(until, "--until")
-    return end + timedelta(days=1) if end is not None and _is_day(until) else end
+    last = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)  # there is no day behind
+    return end + timedelta(days=1) if end is not None and end <= last and _is_day(until) else end
 
 
 def _is_day(said: str | None) -> bool:

@@ -19,7 +19,8 @@ _BUFFER = 1 << 18
 def written(out: Path) -> Iterator[BinaryIO]:
     """Write a file in place of `out`, the whole of it or nothing; raises `DataError` where it cannot be written.
 
-    What was there before is there until the block has ended well, and nothing stays of a block that does not.
+    What was there before is there until the block has ended well, and nothing stays of a block that does not. An
+    `OSError` of another file, one that the block reads, is raised as it is.
     """
     aside = out.with_name(f".{out.name}.{os.getpid()}.decider-part")
     try:
@@ -30,6 +31,8 @@ def written(out: Path) -> Iterator[BinaryIO]:
         aside.replace(out)
         settle(out.parent)
     except OSError as error:
+        if error.filename not in (None, str(aside)):
+            raise
         raise failed(out, error) from error
     finally:
         aside.unlink(missing_ok=True)

@@ -21,7 +21,8 @@ Format = Literal["jsonl", "csv", "parquet"]
 FORMATS: tuple[str, ...] = get_args(Format)
 
 _ENDINGS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")
+"""By what a spreadsheet takes a text for a formula, or behind what it looks for one (OWASP ASVS 5, 1.2.10)."""
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 _MIDNIGHT = re.compile(r"(\d{4}-\d\d-\d\d)[T ]00:00(:00(\.0+)?)?")
 _NUMBERS = ("scale", "integer", "number")
@@ -94,10 +95,10 @@ def typed(field: Field, cell: Any) -> Any:
     if cell in labels:
         return labels[cell]
     if field.kind in ("bool", *_NUMBERS):
-        return _parsed(cell.lower(), cell)
+        return parsed(cell.lower(), cell)
     if cell == "null" and field.closed and field.optional:
         return None
-    return _parsed(cell, cell) if field.kind == "other" and cell.startswith(("[", "{")) else cell
+    return parsed(cell, cell) if field.kind == "other" and cell.startswith(("[", "{")) else cell
 
 
 def _day(cell: str | datetime) -> Any:
@@ -112,14 +113,15 @@ def _number(cell: Decimal) -> int | float:
 
 def _tags(cell: str, labels: Mapping[str, Any]) -> Any:
     """Tags as a JSON list, or with commas between them."""
-    value = _parsed(cell, cell)
+    value = parsed(cell, cell)
     if isinstance(value, list):
         return value
     parts = [part.strip() for part in cell.split(",") if part.strip()]
     return [labels.get(part, part) for part in parts]
 
 
-def _parsed(text: str, otherwise: Any) -> Any:
+def parsed(text: str, otherwise: Any = None) -> Any:
+    """Return the JSON value that a text is, or `otherwise` where it is none."""
     try:
         return from_json(text, allow_inf_nan=False)
     except ValueError:
@@ -167,7 +169,7 @@ def _from_csv(file: BinaryIO, name: str) -> Iterator[FileRow]:
     texts = (_text(raw, line, name) for line, raw in enumerate(_unmarked(file, name), 1))
     lines, begun = csv.reader(texts, strict=True), 1
     try:
-        header = _header(next(lines, []), name)
+        header = _header(list(map(_meant, next(lines, []))), name)
         begun = 2
         for n, cells in enumerate((cells for cells in lines if cells), 1):
             if len(cells) == len(header):

@@ -6,8 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from decider.data.files import FileRow, sound
-from decider.errors import DataError
+from decider.data.files import FileRow, refuse_doubled, sound
 
 _LIBRARIES = ("pandas", "polars")
 
@@ -39,9 +38,7 @@ def frame_rows(frame: Frame) -> Iterator[FileRow]:
     if hasattr(frame, "collect"):
         raise TypeError(f"a {type(frame).__name__} holds no rows yet; give its .collect()")
     names = [str(name) for name in frame.columns]
-    doubled = next((name for name in names if names.count(name) > 1), None)
-    if doubled is not None:
-        raise DataError(f"the frame has two columns {doubled!r}; rename one")
+    refuse_doubled(names, "frame")
     return _polars(frame) if _library(frame) == "polars" else _pandas(frame, names)
 
 

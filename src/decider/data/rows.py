@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails, to_json
+from pydantic_core import ErrorDetails, from_json, to_json
 
 from decider.data.files import FileRow, Format, format_of, read_rows, typed
 from decider.decision import Example, Input
@@ -121,16 +121,16 @@ def of_rows(
             yield unfit(row, "unreadable", row.problem)
         elif not isinstance(row.value, dict | Mapping):  # the first is asked for much faster
             yield unfit(row, "row", "is not a JSON object")
-        elif flat is not None and not _is_whole(row.value):
+        elif flat is not None and not is_whole(row.value):
             made = flat.row(row.value, row.place)
             yield check(made, task, row.n, place=row.place, original=row.value, known=known)
         else:
             yield check(row.value, task, row.n, place=row.place, known=known)
 
 
-def _is_whole(row: Mapping[str, Any]) -> bool:
+def is_whole(row: Mapping[str, Any]) -> bool:
     """Whether a row has an input and an output already, as `to_row` writes it, whatever the spec says of columns."""
-    return "input" in row and isinstance(row.get("output"), dict)
+    return "input" in row and isinstance(row.get("output"), dict | Mapping)  # the first is asked for much faster
 
 
 class _Known:
@@ -156,13 +156,14 @@ class _Known:
         if not self._closed:
             return None
         try:
-            return self._valid(to_json(output)).copy()
+            validated: dict[str, Any] = from_json(self._valid(to_json(output)))
         except ValidationError:
             return None
-
-    def _validated(self, text: bytes) -> dict[str, Any]:
-        validated: dict[str, Any] = self._parse(text.decode()).model_dump(mode="json", by_alias=False)
         return validated
+
+    def _validated(self, text: bytes) -> bytes:
+        """An output as JSON, of which every row makes its own: no list of tags is in two rows."""
+        return to_json(self._parse(text.decode()).model_dump(mode="json", by_alias=False))
 
 
 def _is_said(value: Any) -> bool:
@@ -194,7 +195,7 @@ def check(
     given = None if row.get("id") == "" else row.get("id")
     name = str(n if given is None else given)
     problems: list[Problem] = []
-    if not (row.keys() <= _KEYS and _is_whole(row)):
+    if not (row.keys() <= _KEYS and is_whole(row)):
         problems += _row_problems(row, task)
     if len(row) > _PARTS:
         problems += _about_problems(row)
@@ -314,28 +315,23 @@ class _Flat:
     @cached_property
     def _about(self) -> tuple[str, ...]:
         """The columns that say something of a row beside its input and output: those that are no part of these."""
-        named = self.columns.input
-        inputs = named if isinstance(named, dict) else {path: named for path in self._inputs[:1] if named is not None}
-        taken = {inputs.get(path, path) for path in self._inputs}
-        taken |= {self.columns.output.get(field.path, field.path) for field in self.task.fields}
+        inputs, outputs = self._named
+        taken = {*inputs.values(), *outputs.values()}
         return ("id", *(key for key in TEXTS if key not in taken))
 
-    @property
-    def _inputs(self) -> list[str]:
-        return [field.path for field in self.task.inputs] or ["text"]
+    @cached_property
+    def _named(self) -> tuple[dict[str, str], dict[str, str]]:
+        return columns_of(self.task, self.columns)
 
     def row(self, row: Mapping[str, Any], place: int) -> Mapping[str, Any]:
         about = {key: row[key] for key in self._about if row.get(key) not in (None, "")}
         record: dict[str, Any] = {key: value for key, value in about.items() if not isinstance(value, _NO_TEXTS)}
-        record["output"] = nest(self._cells(row, self.task.fields, self.columns.output, place))
-        named = self.columns.input
+        inputs, outputs = self._named
+        record["output"] = nest(self._cells(row, self.task.fields, outputs, place))
         if self.task.inputs:
-            inputs = {self.task.inputs[0].path: named} if isinstance(named, str) else named
-            record["input"] = nest(self._cells(row, self.task.inputs, inputs or {}, place))
-        else:
-            name = named.get("text", "text") if isinstance(named, dict) else named or "text"
-            if self._has(row, name, place):
-                record["input"] = cell(row, name)
+            record["input"] = nest(self._cells(row, self.task.inputs, inputs, place))
+        elif self._has(row, inputs["text"], place):
+            record["input"] = cell(row, inputs["text"])
         data = self.task.spec.data
         for key, column in (("id", self.columns.id), ("group", data.group), ("time", data.time)):
             if column is not None and self._has(row, column, place) and cell(row, column) not in (None, ""):
@@ -345,17 +341,35 @@ class _Flat:
     def _cells(
         self, row: Mapping[str, Any], fields: Sequence[Field], named: Mapping[str, str], place: int
     ) -> dict[str, Any]:
-        columns = {one: named.get(one.path, one.path) for one in fields}
         return {
-            one.path: typed(one, cell(row, name))
-            for one, name in columns.items()
-            if self._has(row, name, place) or (one.optional and "." in one.path)  # what it stands in must be there
+            one.path: typed(one, cell(row, named[one.path]))
+            for one in fields
+            if self._has(row, named[one.path], place)
+            or (one.optional and "." in one.path)  # what it stands in must be there
         }
 
     def _has(self, row: Mapping[str, Any], column: str, place: int) -> bool:
         if self.whole and not has_column(row, column):
             raise DataError(f"has no column {column!r}; columns: {', '.join(row)}", file=self.file, row=place)
         return has_column(row, column)
+
+
+def input_paths(task: Task[Any]) -> list[str]:
+    """Return the paths of the inputs that columns stand for; an input of one text is `text`."""
+    return [field.path for field in task.inputs] or ["text"]
+
+
+def named_inputs(task: Task[Any], columns: Columns) -> dict[str, str]:
+    """Return by path the columns of inputs that are named; one alone is that of the first."""
+    said = columns.input
+    return {input_paths(task)[0]: said} if isinstance(said, str) else dict(said or {})
+
+
+def columns_of(task: Task[Any], columns: Columns) -> tuple[dict[str, str], dict[str, str]]:
+    """Return by path the column of every input field, and of every output field: its path, where none is named."""
+    inputs = named_inputs(task, columns)
+    outputs = {field.path: columns.output.get(field.path, field.path) for field in task.fields}
+    return {path: inputs.get(path, path) for path in input_paths(task)}, outputs
 
 
 def has_column(row: Collection[str], column: str) -> bool:

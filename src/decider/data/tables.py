@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Literal
 from pydantic_core import to_json
 
 from decider.data.files import arrow, spelled
-from decider.data.rows import TEXTS
+from decider.data.rows import TEXTS, input_paths, named_inputs
 from decider.errors import DataError
 from decider.schema import Field, pick
 from decider.spec import Columns
@@ -86,7 +86,7 @@ class Csv(Table):
         self._cells = [one.cell for one in columns]
         self._text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         self._csv = csv.writer(self._text)
-        self._csv.writerow([one.name for one in columns])
+        self._csv.writerow([spelled(one.name) for one in columns])
 
     def write(self, row: Row) -> None:
         """Write one line."""
@@ -142,7 +142,7 @@ def _plain(value: Any) -> Any:
     """A cell of CSV."""
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return value
-    return spelled(value if isinstance(value, str) else _json(value))
+    return spelled(text_of(value))
 
 
 def _as(column: Column, row: Row) -> Any:
@@ -152,7 +152,7 @@ def _as(column: Column, row: Row) -> Any:
         return None
     match column.kind:
         case "json":
-            return value if isinstance(value, str) else _json(value)
+            return text_of(value)
         case "number":
             return float(value)
         case "date":
@@ -164,8 +164,9 @@ def _as(column: Column, row: Row) -> Any:
     return value
 
 
-def _json(value: Any) -> str:
-    return to_json(value, bytes_mode="base64", fallback=str).decode()
+def text_of(value: Any) -> str:
+    """Return a value as the text of a cell: a text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else to_json(value, bytes_mode="base64", fallback=str).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,10 +212,8 @@ def layout_of(task: Task[Any], about: Collection[str]) -> Layout:
 
 def _inputs(task: Task[Any], beside: Collection[str]) -> dict[str, str]:
     """By the path of each input, its column; the one text of a task without an input schema is called `text`."""
-    said = task.spec.data.columns.input
-    paths = [field.path for field in task.inputs] or ["text"]
-    given = {paths[0]: said} if isinstance(said, str) else said or {}
-    return {path: given.get(path) or (f"input.{path}" if path in beside else path) for path in paths}
+    given = named_inputs(task, task.spec.data.columns)
+    return {path: given.get(path) or (f"input.{path}" if path in beside else path) for path in input_paths(task)}
 
 
 def _outputs(task: Task[Any], taken: Collection[str]) -> dict[str, str]:

@@ -564,8 +564,10 @@ def test_setfit_gets_a_text_and_the_label_of_one_field(export: Write, tmp_path: 
         export([labelled("x", 1)], "csv", task=two, label="team")
     exported = export([labelled("=x", 1), labelled("y", 2)], "setfit", task=two, label="level")
     assert (tmp_path / "out" / "train.csv").read_bytes() == b"text,label\r\n'=x,1\r\ny,2\r\n"
-    assert exported.notes[0].startswith("rows whose text begins like a formula, so that a ' stands before it")
+    assert exported.notes[0].startswith("rows whose text or label begins like a formula, so that a ' stands before it")
     assert exported.notes[0].endswith(": 1")
+    marked = [{"input": "x", "output": output(team="=login")}, {"input": "y", "output": output()}]
+    assert export(marked, "setfit", label="team").notes[0].endswith(": 1")
     export(CLASHING, "setfit", task=Task(Both, name="t", input=Mail))
     assert (tmp_path / "out" / "train.csv").read_bytes() == b"text,label\r\nb,x\r\nb,y\r\n"
     with pytest.raises(DataError, match="with --field: there is none of one label"):

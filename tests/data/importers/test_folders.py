@@ -58,7 +58,9 @@ def test_a_saved_dataset_has_its_files_and_features_in_its_state(tmp_path: Path)
     save(tmp_path, [{"body": "a", "team": 1}], split="train")
     (part,) = parts(tmp_path)
     assert (part.path.name, part.split, part.features) == ("data-00000-of-00001.arrow", "train", {"team": LABEL})
-    assert [row.value for row in named(arrow_rows(part.path), declared(part.path))] == [{"body": "a", "team": "login"}]
+    assert [row.value for row in named(arrow_rows(part.path), declared(part.path, parquet=False))] == [
+        {"body": "a", "team": "login"}
+    ]
 
 
 def test_saved_splits_are_each_a_folder(tmp_path: Path) -> None:
@@ -80,10 +82,11 @@ def test_a_saved_selection_of_rows_is_not_read_as_all_of_them(tmp_path: Path) ->
 
 def test_arrow_is_read_in_pieces_in_both_formats(tmp_path: Path) -> None:
     path = tmp_path / "a.arrow"
-    rows = table([{"n": n} for n in range(2500)])
+    rows = table([{"n": n} for n in range(2500)], {"team": LABEL})
     for write in (pa.ipc.new_file, pa.ipc.new_stream):
         with pa.OSFile(str(path), "wb") as file, write(file, rows.schema) as writer:
             writer.write_table(rows)
+        assert declared(path, parquet=False) == {"team": LABEL}
         assert [(row.n, row.value["n"]) for row in arrow_rows(path)] == [(n + 1, n) for n in range(2500)]
 
 
@@ -248,10 +251,10 @@ def test_rows_that_are_none_are_left_alone() -> None:
 def test_files_declare_features_themselves(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     parquet.write_table(table([{"team": 1}], {"team": LABEL}), path)
-    assert declared(path) == {"team": LABEL}
+    assert declared(path, parquet=True) == {"team": LABEL}
     parquet.write_table(table([{"team": 1}]), path)
-    assert declared(path) == {}
+    assert declared(path, parquet=True) == {}
     parquet.write_table(table([{"team": 1}], [1]), path)
-    assert declared(path) == {}
+    assert declared(path, parquet=True) == {}
     path.write_text("nothing of the kind")
-    assert declared(path) == {}
+    assert declared(path, parquet=True) == {}

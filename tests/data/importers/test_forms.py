@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime, time
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,13 @@ def test_the_first_object_is_looked_at_and_no_row_is_lost() -> None:
 def checked(*found: Any, tabular: bool = False, columns: Columns | None = None) -> list[Checked]:
     rows = (FileRow(n, n, value) for n, value in enumerate(found, 1))
     return list(as_rows(rows, TASK, columns=columns, file="f", tabular=tabular))
+
+
+def test_no_more_than_the_first_rows_are_held_to_look_for_an_object() -> None:
+    numbers = count(1)
+    first, again = peeked(FileRow(n, n, "no object") for n in numbers)
+    assert (first, next(numbers)) == ({}, 1001)
+    assert [row.n for row in islice(again, 1001)] == [*range(1, 1001), 1002]
 
 
 def test_whole_and_flat_rows_are_rows() -> None:

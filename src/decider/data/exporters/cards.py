@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
-from pydantic_core import to_json
 
-from decider.data.tables import Column
+from decider.data.tables import Column, text_of
 from decider.decision import Example
-from decider.schema import Field, Label, pick
+from decider.schema import Field, pick
 from decider.task import Task
 
 _TYPES = {
@@ -66,14 +65,9 @@ def _labels(field: Field, counts: Counts, sides: Sequence[str]) -> str:
     """The labels of a field, those that no row has as well."""
     found = [counts.labels.get((side, field.path), Counter()) for side in sides]
     described = {option.value: option.description for option in field.options}
-    lines = ((_name(one), described.get(one, ""), *(f"{count[one]:,}" for count in found)) for one in field.labels)
+    lines = ((text_of(one), described.get(one, ""), *(f"{count[one]:,}" for count in found)) for one in field.labels)
     said = f"{_line(field.description)}\n\n" if field.description else ""
     return f"## Labels of {_line(field.path)}\n\n{said}" + _table(("label", "meaning", *sides), lines)
-
-
-def _name(label: Label) -> str:
-    """A label as the rows spell it."""
-    return label if isinstance(label, str) else to_json(label).decode()
 
 
 def _table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> str:

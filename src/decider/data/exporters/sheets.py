@@ -17,7 +17,7 @@ from decider.data.exporters.targets import Rules
 from decider.data.files import read_rows, spelled
 from decider.data.rows import Checked, Rejected, check, encoded, read, to_row
 from decider.data.shapes import Shape
-from decider.data.tables import Csv, Layout, Parquet, Table, column
+from decider.data.tables import Csv, Layout, Parquet, Table, column, text_of
 from decider.decision import Example
 from decider.errors import DataError
 from decider.schema import Field, pick
@@ -170,20 +170,20 @@ class TableSheet(_Same):
 class LabelSheet(Sheet):
     """A text and one label, as SetFit takes them."""
 
-    change = "whose text begins like a formula, so that a ' stands before it and no spreadsheet runs it"
+    change = "whose text or label begins like a formula, so that a ' stands before it and no spreadsheet runs it"
 
     def __init__(self, file: BinaryIO, task: Task[Any], field: Field) -> None:
         super().__init__(file)
         self._task, self._field = task, field
-        self._labels = {_word(label) for label in field.labels}
+        self._labels = {text_of(label) for label in field.labels}
         self._table = self._columns = Csv(file, [column("text"), column("label")])
 
     def write(self, example: Example) -> None:
         """Write one row."""
-        text = prompt.bare(self._task, example.input)
-        self._columns.write({"text": text, "label": _word(pick(example.output, self._field.path))})
+        text, label = prompt.bare(self._task, example.input), text_of(pick(example.output, self._field.path))
+        self._columns.write({"text": text, "label": label})
         self.rows += 1
-        self.changed += spelled(text) != text
+        self.changed += (spelled(text), spelled(label)) != (text, label)
 
     def read(self, path: Path) -> Iterator[int | Wrong]:
         """Read each row and look whether it has a text and a label."""
@@ -193,7 +193,3 @@ class LabelSheet(Sheet):
                 if problem is None and not (row.value["text"].strip() and row.value["label"] in self._labels):
                     problem = f"has no text, or no label of {self._field.path}"
                 yield 0 if problem is None else Wrong(row.n, problem)
-
-
-def _word(label: Any) -> str:
-    return label if isinstance(label, str) else to_json(label).decode()

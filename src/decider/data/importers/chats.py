@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from decider import prompt
 from decider.data.corrections import value_of
-from decider.data.files import FileRow
-from decider.data.importers.columns import columns_of
-from decider.data.rows import TEXTS, Checked, check
+from decider.data.files import FileRow, parsed
+from decider.data.rows import TEXTS, Checked, check, columns_of
 from decider.data.shapes import CHAT, Line, Shape, Turns
 from decider.decision import Example, Request
 from decider.errors import DataError, InputError
@@ -38,7 +37,6 @@ class Wording:
     `notes` says, a sentence each, what lines do otherwise.
     """
 
-    rows: int
     system: str | None
     user: Asked
     answer: Answered
@@ -93,11 +91,10 @@ class Chats:
         if not self._asked:
             return None
         rows = self._asked.total()
-        system = self._systems.most_common(1)[0][0] if self._systems else None
+        system = self._systems.most_common(1)[0][0]
         asked = self._asked.most_common(1)[0][0]
         answered, fenced = self._answered.most_common(1)[0][0]
         return Wording(
-            rows=rows,
             system=system,
             user=asked,
             answer=answered,
@@ -131,8 +128,11 @@ class Chats:
     def _about(self, line: Line) -> dict[str, Any]:
         """What a line holds beside its messages that rows hold, too."""
         found = {key: line.get(name) for key, name in self._beside.items()}
-        said = {key: value for key, value in found.items() if isinstance(value, str | int) and value != ""}
-        return {key: value for key, value in said.items() if not isinstance(value, bool)}
+        return {
+            key: value
+            for key, value in found.items()
+            if isinstance(value, str | int) and not isinstance(value, bool) and value != ""
+        }
 
     def _count(self, turns: Turns, value: Any, asked: Asked, answered: tuple[Answered, bool]) -> None:
         if turns.system in self._systems or len(self._systems) < _MOST_SYSTEMS:
@@ -144,7 +144,7 @@ class Chats:
 
     def _input(self, text: str) -> tuple[Any, Asked]:
         """The input that a message asks about: as JSON, where it is that of an input, else the text itself."""
-        found = _parsed(text)
+        found = parsed(text)
         if isinstance(found, Mapping) and self._task.inputs:
             value = _mapped(found, self._inputs)
             if self._task.only_text is None or self._fits(value):
@@ -173,7 +173,7 @@ class Chats:
     def _output(self, turns: Turns) -> tuple[Any, tuple[Answered, bool]]:
         """What a line answers, and in which way; `True` where that stands in a code block."""
         fenced = _FENCED.fullmatch(turns.answer.strip())
-        found = _parsed(fenced[1] if fenced else turns.answer)
+        found = parsed(fenced[1] if fenced else turns.answer)
         if isinstance(found, Mapping):
             return _mapped(found, self._outputs), ("tool" if turns.tool else "json", fenced is not None)
         if turns.tool:
@@ -248,13 +248,6 @@ def _mapped(found: Mapping[str, Any], renamed: Mapping[str, str]) -> Mapping[str
         return found
     rest = {key: value for key, value in found.items() if key not in renamed.values()}
     return nest({**rest, **moved})
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return from_json(text, allow_inf_nan=False)
-    except ValueError:
-        return None
 
 
 def _said_of(systems: Counter[str | None], rows: int) -> str:

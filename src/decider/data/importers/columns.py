@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from decider.data.rows import has_column
+from decider.data.rows import columns_of, has_column, input_paths, named_inputs
 from decider.errors import DataError
 from decider.spec import Columns
 from decider.task import Task
@@ -19,26 +19,9 @@ _LABELS = ("label_text", "label")
 """Names that tools for classifiers have for the columns of the text and its one label (SetFit's is `text,label`)."""
 
 
-def columns_of(task: Task[Any], columns: Columns) -> tuple[dict[str, str], dict[str, str]]:
-    """Return by path the column of every input field, and of every output field; an input of one text is `text`."""
-    inputs = _by_path(task, columns)
-    outputs = {field.path: columns.output.get(field.path, field.path) for field in task.fields}
-    return {path: inputs.get(path, path) for path in _inputs(task)}, outputs
-
-
-def _inputs(task: Task[Any]) -> list[str]:
-    return [field.path for field in task.inputs] or [_TEXT]
-
-
-def _by_path(task: Task[Any], columns: Columns) -> dict[str, str]:
-    """The columns of inputs that are named; one alone is that of the first."""
-    said = columns.input
-    return {_inputs(task)[0]: said} if isinstance(said, str) else dict(said or {})
-
-
 def _only(task: Task[Any]) -> str | None:
     """The path of the input that a column alone can stand for."""
-    return task.only_text or (_inputs(task)[0] if len(task.inputs) < 2 else None)
+    return task.only_text or (input_paths(task)[0] if len(task.inputs) < 2 else None)
 
 
 def chosen(
@@ -50,12 +33,12 @@ def chosen(
     path that the task does not have.
     """
     base, only = task.spec.data.columns, _only(task)
-    new_inputs = dict(_pair(one, _inputs(task), only) for one in inputs)
+    new_inputs = dict(_pair(one, input_paths(task), only) for one in inputs)
     new_outputs = dict(_pair(one, [field.path for field in task.fields], None) for one in outputs)
     if not new_inputs and not new_outputs and id is None:
         return base if "columns" in task.spec.data.model_fields_set else None
     return Columns(
-        input=_by_path(task, base) | new_inputs or None, output={**base.output, **new_outputs}, id=id or base.id
+        input=named_inputs(task, base) | new_inputs or None, output={**base.output, **new_outputs}, id=id or base.id
     )
 
 

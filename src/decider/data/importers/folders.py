@@ -65,9 +65,7 @@ def arrow_rows(path: Path) -> Iterator[FileRow]:
     n = 0
     try:
         with pa.memory_map(str(path)) as file:
-            whole = file.read(len(_FILE_FORMAT)) == _FILE_FORMAT
-            file.seek(0)
-            for batch in _batches(pa, file, whole=whole):
+            for batch in _batches(_reader(pa, file)):
                 refuse_doubled(batch.schema.names, str(path))
                 for value in batch.to_pylist():
                     n += 1
@@ -76,15 +74,15 @@ def arrow_rows(path: Path) -> Iterator[FileRow]:
         raise DataError(f"is not Arrow, or not all of it: {error}", file=str(path), row=n + 1) from error
 
 
-def declared(path: Path) -> Mapping[str, Any]:
+def declared(path: Path, *, parquet: bool) -> Mapping[str, Any]:
     """Return the features that a Parquet or Arrow file declares itself, by column, as `datasets` writes them."""
-    pa, parquet = arrow()
+    pa, pq = arrow()
     try:
-        if path.suffix == ".arrow":
-            with pa.memory_map(str(path)) as file:
-                schema = pa.ipc.open_stream(file).schema
+        if parquet:
+            schema = pq.read_schema(path)
         else:
-            schema = parquet.read_schema(path)
+            with pa.memory_map(str(path)) as file:
+                schema = _reader(pa, file).schema
     except (pa.ArrowException, OSError):
         return {}  # whoever reads the rows says what is wrong
     return _features((schema.metadata or {}).get(b"huggingface"))
@@ -103,14 +101,17 @@ def named(rows: Iterable[FileRow], features: Mapping[str, Any]) -> Iterator[File
             yield row
 
 
-def _batches(pa: Any, file: Any, *, whole: bool) -> Iterator[Any]:
+def _reader(pa: Any, file: Any) -> Any:
+    """What reads an Arrow file, which is a file of batches, or a stream of them."""
+    whole = file.read(len(_FILE_FORMAT)) == _FILE_FORMAT
+    file.seek(0)
+    return pa.ipc.open_file(file) if whole else pa.ipc.open_stream(file)
+
+
+def _batches(reader: Any) -> Iterator[Any]:
     """The rows of a file in pieces that are small enough to be Python objects."""
-    if whole:
-        reader = pa.ipc.open_file(file)
-        read = (reader.get_batch(at) for at in range(reader.num_record_batches))
-    else:
-        read = iter(pa.ipc.open_stream(file))
-    for batch in read:
+    count = getattr(reader, "num_record_batches", None)
+    for batch in reader if count is None else map(reader.get_batch, range(count)):
         for start in range(0, batch.num_rows, _BATCH):
             yield batch.slice(start, _BATCH)
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, time
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -18,7 +18,7 @@ from decider.data.importers import folders
 from decider.data.importers.columns import fits, guessed, refuse_lacking
 from decider.data.importers.label_studio import is_task
 from decider.data.importers.rejects import mended
-from decider.data.rows import Checked, of_rows
+from decider.data.rows import Checked, is_whole, of_rows
 from decider.data.shapes import SHAPES, Shape, recognise
 from decider.errors import DataError
 from decider.spec import Columns
@@ -38,6 +38,8 @@ _TABULAR = ("csv", "parquet", "arrow")
 _MAGIC: Mapping[bytes, Container] = {b"PAR1": "parquet", b"ARRO": "arrow"}
 _SPACE = " \t\r\n"
 _HEAD = 1 << 16
+_PEEKED = 1000
+"""Rows among which one that is an object is looked for; they are held in memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +67,13 @@ def pieces(path: Path, form: str | None = None) -> Iterator[Piece]:
 
 
 def peeked(rows: Iterator[FileRow]) -> tuple[Mapping[str, Any], Iterator[FileRow]]:
-    """Return the first row that is an object (an empty one where none is), and all rows, that one among them."""
+    """Return the first row that is an object (an empty one where none of the first is), and all rows, it among them."""
     kept: list[FileRow] = []
-    for row in rows:
+    for row in islice(rows, _PEEKED):
         kept.append(row)
         if isinstance(row.value, Mapping):
             return row.value, chain(kept, rows)
-    return {}, iter(kept)
+    return {}, chain(kept, rows)
 
 
 def form_of(row: Mapping[str, Any], task: Task[Any], columns: Columns) -> str:
@@ -95,11 +97,6 @@ def as_rows(
     if tabular and first:
         refuse_lacking(first, task, named, file)
     return of_rows(rows, task, columns=named, file=file)
-
-
-def is_whole(row: Mapping[str, Any]) -> bool:
-    """Whether a row has its output as an object, and is not flat."""
-    return "input" in row and isinstance(row.get("output"), Mapping)
 
 
 def _container(path: Path) -> Container:
@@ -132,12 +129,14 @@ def _is_json(line: bytes) -> bool:
 
 
 def _piece(path: Path, container: Container, features: Mapping[str, Any] | None = None) -> Piece:
-    tabular = container in _TABULAR
-    rows = _rows(path, container)
-    features = {**(features or {}), **(folders.declared(path) if container in ("parquet", "arrow") else {})}
-    kept = folders.named(rows, features) if features else rows
-    kept = map(_dated, kept) if container in ("parquet", "arrow") else kept
-    return Piece(file=str(path), rows=_mended(kept), tabular=tabular)
+    kept, typed = _rows(path, container), container in ("parquet", "arrow")
+    if typed:
+        features = {**(features or {}), **folders.declared(path, parquet=container == "parquet")}
+    if features:
+        kept = folders.named(kept, features)
+    if typed:
+        kept = map(_dated, kept)
+    return Piece(file=str(path), rows=_mended(kept), tabular=container in _TABULAR)
 
 
 def _rows(path: Path, container: Container) -> Iterator[FileRow]:

@@ -10,10 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pydantic_core import from_json
-
-from decider.data.files import FileRow, typed
-from decider.data.importers.columns import columns_of
+from decider.data.files import FileRow, parsed, typed
+from decider.data.rows import columns_of
 from decider.errors import DataError
 from decider.schema import Field, nest
 from decider.spec import Columns
@@ -66,12 +64,7 @@ def _from_min(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _object(cell: Any) -> Any:
     """A cell, which is JSON in a CSV export where it is not a single choice."""
-    if not isinstance(cell, str) or not cell.startswith(("[", "{")):
-        return cell
-    try:
-        return from_json(cell)
-    except ValueError:
-        return cell
+    return parsed(cell, cell) if isinstance(cell, str) and cell.startswith(("[", "{")) else cell
 
 
 class Annotated:

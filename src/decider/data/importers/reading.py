@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from decider.data.files import FileRow
 from decider.data.frames import Frame, frame_rows
 from decider.data.importers.chats import Chats
-from decider.data.importers.columns import columns_of, guessed
+from decider.data.importers.columns import guessed
 from decider.data.importers.forms import (
     CONTAINERS,
     FORMS,
@@ -18,13 +18,12 @@ from decider.data.importers.forms import (
     Piece,
     as_rows,
     form_of,
-    is_whole,
     peeked,
     pieces,
 )
 from decider.data.importers.label_studio import Annotated, gathered
 from decider.data.logged import Logged
-from decider.data.rows import Checked, Problem, Rejected, check, has_column, unfit
+from decider.data.rows import Checked, Problem, Rejected, check, columns_of, has_column, is_whole, unfit
 from decider.data.shapes import SHAPES
 from decider.errors import DataError
 from decider.spec import Columns

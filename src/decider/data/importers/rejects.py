@@ -14,6 +14,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from decider.data.aside import written
+from decider.data.files import parsed
 from decider.data.rows import Rejected
 
 ENDING = ".rejected.jsonl"
@@ -36,10 +37,8 @@ def mended(row: Any) -> Any:
     """Return the row that a line of such a file keeps, perhaps mended since; any other row as it is."""
     if not isinstance(row, Mapping) or row.keys() != _KEYS:
         return row
-    try:
-        return from_json(row["row"]) if isinstance(row["row"], str) else row["row"]
-    except ValueError:
-        return row["row"]
+    kept = row["row"]
+    return parsed(kept, kept) if isinstance(kept, str) else kept
 
 
 class Rejects:
