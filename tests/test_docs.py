@@ -28,7 +28,7 @@ from decider import Decider, Task
 from decider.assess.lint import CODES, FIXABLE
 from decider.cli.app import app
 from decider.data.exporters.targets import TARGETS
-from decider.data.rows import TEXTS
+from decider.data.flat import TEXTS
 from decider.errors import SpecError
 from decider.spec import editor_schema
 from endpoint import completion, serve

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json, to_json
 
-from decider.data.files import FileRow, Format, format_of, read_rows, typed
+from decider.data.files import FileRow, Format, format_of, read_rows
+from decider.data.flat import NO_TEXTS, TEXTS, Flat
 from decider.decision import Example, Input
 from decider.errors import DataError, InputError
-from decider.schema import Field, Label, has_validators, nest, pick
+from decider.schema import Field, Label, has_validators, pick
 from decider.spec import Columns
 from decider.task import Task, path_of
 
 ProblemKind = Literal["unreadable", "row", "input", "unknown-label", "schema"]
 
-TEXTS = ("source", "split", "group", "time", "by", "at")
-"""What a row may hold beside its input, output and id; each is a text or a number."""
-
 _KEYS = frozenset({"input", "output", "id", *TEXTS})
 _BARE = frozenset({"input", "output", "id"})
 _SAID = _KEYS - {"input", "output"}
-_NO_TEXTS = (bool, list, Mapping)
 _PARTS = 2
 """The keys of a row that says nothing beside its input and output."""
 
@@ -41,8 +38,8 @@ class Problem:
     """One reason why a row is no example: it cannot be read, is no row, or its input or output does not fit.
 
     What is `unreadable` stands in `Rejected.value` as its text. `unknown-label` is an answer that the schema does not
-    have, `schema` anything else that it refuses. `field` is the
-    path of the output field, or None where the whole row is meant.
+    have, `schema` anything else that it refuses. `field` is the path of the output field, or None where the whole row
+    is meant.
     """
 
     kind: ProblemKind
@@ -114,7 +111,7 @@ def of_rows(
 ) -> Iterator[Checked]:
     """Check rows as some reader found them; `tabular` rows are flat, and all have the same columns."""
     mapped = columns or (task.spec.data.columns if "columns" in task.spec.data.model_fields_set else None)
-    flat = _Flat(task, mapped or Columns.model_construct(), tabular, file) if tabular or mapped is not None else None
+    flat = Flat(task, mapped or Columns.model_construct(), tabular, file) if tabular or mapped is not None else None
     known = _Known(task)
     for row in rows:
         if row.problem is not None:
@@ -248,7 +245,7 @@ def _row_problems(row: Mapping[str, Any], task: Task[Any]) -> Iterator[Problem]:
 def _about_problems(row: Mapping[str, Any]) -> Iterator[Problem]:
     """What a row says beside its input and output that is no text."""
     for key, value in row.items():
-        if type(value) is not str and key in _SAID and isinstance(value, _NO_TEXTS):  # the first is asked much faster
+        if type(value) is not str and key in _SAID and isinstance(value, NO_TEXTS):  # the first is asked much faster
             yield Problem(kind="row", message=f"{key}: expected a text or a number, found {_shown(value)}")
 
 
@@ -300,91 +297,6 @@ def _among(value: Any, labels: Sequence[Label]) -> bool:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
-
-
-@dataclass(frozen=True)
-class _Flat:
-    """Turns flat rows into such with an input and an output, by the columns that are named, or of the same names."""
-
-    task: Task[Any]
-    columns: Columns
-    whole: bool
-    """Whether every row has the same columns: a column that lacks is then the file's mistake, and raises."""
-    file: str | None
-
-    @cached_property
-    def _about(self) -> tuple[str, ...]:
-        """The columns that say something of a row beside its input and output: those that are no part of these."""
-        inputs, outputs = self._named
-        taken = {*inputs.values(), *outputs.values()}
-        return ("id", *(key for key in TEXTS if key not in taken))
-
-    @cached_property
-    def _named(self) -> tuple[dict[str, str], dict[str, str]]:
-        return columns_of(self.task, self.columns)
-
-    def row(self, row: Mapping[str, Any], place: int) -> Mapping[str, Any]:
-        about = {key: row[key] for key in self._about if row.get(key) not in (None, "")}
-        record: dict[str, Any] = {key: value for key, value in about.items() if not isinstance(value, _NO_TEXTS)}
-        inputs, outputs = self._named
-        record["output"] = nest(self._cells(row, self.task.fields, outputs, place))
-        if self.task.inputs:
-            record["input"] = nest(self._cells(row, self.task.inputs, inputs, place))
-        elif self._has(row, inputs["text"], place):
-            record["input"] = cell(row, inputs["text"])
-        data = self.task.spec.data
-        for key, column in (("id", self.columns.id), ("group", data.group), ("time", data.time)):
-            if column is not None and self._has(row, column, place) and cell(row, column) not in (None, ""):
-                record[key] = cell(row, column)
-        return record
-
-    def _cells(
-        self, row: Mapping[str, Any], fields: Sequence[Field], named: Mapping[str, str], place: int
-    ) -> dict[str, Any]:
-        return {
-            one.path: typed(one, cell(row, named[one.path]))
-            for one in fields
-            if self._has(row, named[one.path], place)
-            or (one.optional and "." in one.path)  # what it stands in must be there
-        }
-
-    def _has(self, row: Mapping[str, Any], column: str, place: int) -> bool:
-        if self.whole and not has_column(row, column):
-            raise DataError(f"has no column {column!r}; columns: {', '.join(row)}", file=self.file, row=place)
-        return has_column(row, column)
-
-
-def input_paths(task: Task[Any]) -> list[str]:
-    """Return the paths of the inputs that columns stand for; an input of one text is `text`."""
-    return [field.path for field in task.inputs] or ["text"]
-
-
-def named_inputs(task: Task[Any], columns: Columns) -> dict[str, str]:
-    """Return by path the columns of inputs that are named; one alone is that of the first."""
-    said = columns.input
-    return {input_paths(task)[0]: said} if isinstance(said, str) else dict(said or {})
-
-
-def columns_of(task: Task[Any], columns: Columns) -> tuple[dict[str, str], dict[str, str]]:
-    """Return by path the column of every input field, and of every output field: its path, where none is named."""
-    inputs = named_inputs(task, columns)
-    outputs = {field.path: columns.output.get(field.path, field.path) for field in task.fields}
-    return {path: inputs.get(path, path) for path in input_paths(task)}, outputs
-
-
-def has_column(row: Collection[str], column: str) -> bool:
-    """Whether a flat row has a column, or one with objects in which it stands by a dotted name."""
-    return column in row or ("." in column and column.partition(".")[0] in row)
-
-
-def cell(row: Mapping[str, Any], column: str) -> Any:
-    """Return what a flat row has in a column, which may stand inside an object; None where there is none."""
-    if column in row or "." not in column:
-        return row.get(column)
-    try:
-        return pick(row, column)
-    except KeyError:
-        return None
 
 
 def to_row(example: Example) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Literal
 from pydantic_core import to_json
 
 from decider.data.files import arrow, spelled
-from decider.data.rows import TEXTS, input_paths, named_inputs
+from decider.data.flat import TEXTS, input_paths, named_inputs
 from decider.errors import DataError
 from decider.schema import Field, pick
 from decider.spec import Columns

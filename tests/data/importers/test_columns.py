@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from decider.data.flat import columns_of
 from decider.data.importers.columns import chosen, fits, guessed, refuse_lacking
-from decider.data.rows import columns_of
 from decider.errors import DataError
 from decider.spec import Columns
 from decider.task import Task

@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from decider import prompt
-from decider.data.aside import is_same, refuse_unwritable, written
+from decider.data.aside import written
 from decider.data.exporters.cards import Counts, card
 from decider.data.exporters.lines import Lines
+from decider.data.exporters.places import folders, places_of
 from decider.data.exporters.sheets import LabelSheet, LineSheet, RowSheet, Sheet, TableSheet, Wrong
 from decider.data.exporters.sided import SidedRows
 from decider.data.exporters.targets import Sides, Target, tooled
-from decider.data.rows import TEXTS
+from decider.data.flat import TEXTS
 from decider.data.split import Split
 from decider.data.tables import Layout, layout_of
 from decider.errors import DataError
@@ -99,7 +100,7 @@ class Export:
         task or a file breaks a rule of the target, and where there is nothing to write.
         """
         work = _Work(self, out, progress)
-        with _folders(out, work.places), ExitStack() as stack:
+        with folders(out, work.places), ExitStack() as stack:
             work.fill(stack)
             files = tuple(work.checked(path) for path in work.sheets)
             work.accompany(stack)
@@ -119,7 +120,7 @@ class _Work:
         self._role: Role = "prompt" if export.examples else "finetuned"
         self._lines = _lines(export, self._role)
         self._field = _field(export)
-        self.places = _places(export, out)
+        self.places = places_of(export.target, out, side=export.side, data=export.data)
         self.sheets: dict[Path, Sheet] = {}
         self._sizes: dict[Path, int] = {}
         self._labels = Counts(export.task.fields)
@@ -310,40 +311,6 @@ def _field(export: Export) -> Field | None:
         return fit[export.label]
     said = "choose the field that it learns" if export.label is None else f"{export.label!r} is no field of one label"
     raise DataError(f"{export.target.name}: {said}, with --field: {', '.join(fit) or 'there is none of one label'}")
-
-
-def _places(export: Export, out: Path) -> Mapping[str, Path]:
-    """The file of each side that is written."""
-    target = export.target
-    sides = target.sides if export.side is None else (export.side,)
-    single = not target.foldered and out.suffix.lower() == target.ending and not out.is_dir()
-    if single:
-        places: dict[str, Path] = dict.fromkeys(sides if target.form in ("csv", "parquet", "rows") else sides[:1], out)
-    else:
-        if out.is_file() or (out.suffix.lower() in (".jsonl", ".csv", ".parquet", ".json") and not out.is_dir()):
-            wanted = "a folder" if target.foldered else f"a folder, or a file that ends in {target.ending}"
-            raise DataError(f"{target.name} is written to {wanted}", file=str(out))
-        places = {side: out / target.names[side] for side in sides}
-    refuse_unwritable(out if single or not out.is_dir() else out / target.names[sides[0]].rpartition("/")[2])
-    if any(is_same(path, export.data) for path in places.values()):
-        raise DataError("would be written over by its own export; name another OUT", file=str(export.data))
-    return places
-
-
-@contextmanager
-def _folders(out: Path, places: Mapping[str, Path]) -> Iterator[None]:
-    """Make the folders of the files; those that were made go again where the block fails."""
-    wanted = [] if out in places.values() else sorted({out, *(path.parent for path in places.values())})
-    made = [folder for folder in wanted if not folder.exists()]
-    for folder in made:
-        folder.mkdir()
-    try:
-        yield
-    except BaseException:
-        for folder in reversed(made):
-            with suppress(OSError):
-                folder.rmdir()
-        raise
 
 
 def _counted(rows: Counter[str]) -> str:

@@ -13,7 +13,8 @@ from pydantic_core import to_json
 from decider import prompt
 from decider.data.corrections import value_of
 from decider.data.files import FileRow, parsed
-from decider.data.rows import TEXTS, Checked, check, columns_of
+from decider.data.flat import TEXTS, columns_of
+from decider.data.rows import Checked, check
 from decider.data.shapes import CHAT, Line, Shape, Turns
 from decider.decision import Example, Request
 from decider.errors import DataError, InputError

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from decider.data.rows import columns_of, has_column, input_paths, named_inputs
+from decider.data.flat import columns_of, has_column, input_paths, named_inputs
 from decider.errors import DataError
 from decider.spec import Columns
 from decider.task import Task

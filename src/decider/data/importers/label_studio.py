@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from decider.data.files import FileRow, parsed, typed
-from decider.data.rows import columns_of
+from decider.data.flat import columns_of
 from decider.errors import DataError
 from decider.schema import Field, nest
 from decider.spec import Columns

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from decider.data.files import FileRow
+from decider.data.flat import columns_of, has_column
 from decider.data.frames import Frame, frame_rows
 from decider.data.importers.chats import Chats
 from decider.data.importers.columns import guessed
@@ -23,7 +24,7 @@ from decider.data.importers.forms import (
 )
 from decider.data.importers.label_studio import Annotated, gathered
 from decider.data.logged import Logged
-from decider.data.rows import Checked, Problem, Rejected, check, columns_of, has_column, is_whole, unfit
+from decider.data.rows import Checked, Problem, Rejected, check, is_whole, unfit
 from decider.data.shapes import SHAPES
 from decider.errors import DataError
 from decider.spec import Columns
