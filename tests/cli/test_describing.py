@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from commands import Ran
-from decider.cli import main
+from commands import Ran, ran
 from decider.data.dataset import Dataset
 from decider.data.split import DEFAULT, Split, split
 from decider.task import Task
@@ -35,10 +34,7 @@ def stats(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     def command(rows: list[dict[str, Any]], *arguments: Any) -> Ran:
         data = tmp_path / "rows.jsonl"
         data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        with pytest.raises(SystemExit) as stopped:
-            main(["data", "stats", str(tmp_path / "spec.yaml"), str(data), *map(str, arguments)])
-        captured = capsys.readouterr()
-        return Ran(stopped.value.code, captured.out, captured.err)
+        return ran(capsys, "data", "stats", str(tmp_path / "spec.yaml"), str(data), *arguments)
 
     return command
 

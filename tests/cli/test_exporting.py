@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from commands import Ran
-from decider.cli import main
+from commands import Ran, ran
 from decider.data.split import DEFAULT, Split
 
 SPEC = """
@@ -30,11 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> Ran:
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stopped:
-        main(["data", "export", *(str(one) for one in arguments)])
-    said = capsys.readouterr()
-    return Ran(stopped.value.code, said.out, said.err)
+    return ran(capsys, "data", "export", *arguments)
 
 
 def test_it_says_what_it_wrote_and_what_is_next(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

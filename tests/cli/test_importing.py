@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from commands import Ran
+from commands import Ran, ran
 from decider.cli import main
 from decider.runtime.log import Log
 from decider.task import Task
@@ -54,12 +54,7 @@ class Desk:
         return path
 
     def run(self, *arguments: Any) -> Ran:
-        self._capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main(["data", "import", str(self.spec), *map(str, arguments), "-o", str(self.out)])
-        captured = self._capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return Ran(stopped.value.code, captured.out, captured.err)
+        return ran(self._capsys, "data", "import", self.spec, *arguments, "-o", self.out)
 
     def rows(self) -> list[Any]:
         return [json.loads(line) for line in self.out.read_text().splitlines()]

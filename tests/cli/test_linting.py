@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import decider.cli.linting as command
-from commands import Ran
+from commands import Ran, ran
 from decider.assess.lint.finding import CODES
 from decider.cli import main
 from decider.data.split import DEFAULT, Split
@@ -37,12 +37,7 @@ class Desk:
         self.data.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     def run(self, *arguments: Any) -> Ran:
-        self._capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main(["data", "lint", str(self.spec), str(self.data), *map(str, arguments)])
-        captured = self._capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return Ran(stopped.value.code, captured.out, captured.err)
+        return ran(self._capsys, "data", "lint", self.spec, self.data, *arguments)
 
     def lines(self, *arguments: Any) -> list[Any]:
         return [json.loads(line) for line in self.run(*arguments).out.splitlines()]

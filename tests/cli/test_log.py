@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from commands import Ran
+from commands import Ran, ran
 from decider.cli import main
 from decider.runtime.log import Log
 from decider.task import Task
@@ -52,12 +52,7 @@ class Desk:
         self.log.append(decision(**what), self.task)
 
     def run(self, command: str, *arguments: Any) -> Ran:
-        self._capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main(["log", command, str(self.spec), *map(str, arguments)])
-        captured = self._capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return Ran(stopped.value.code, captured.out, captured.err)
+        return ran(self._capsys, "log", command, self.spec, *arguments)
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from commands import Ran
-from decider.cli import main
+from commands import Ran, ran
 
 SPEC = "name: triage\nfields:\n  team: {options: [payments, refunds, other]}\n"
 CHANGES = """\
@@ -33,10 +32,7 @@ def migrate(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     def command(*teams: str, options: tuple[str, ...] = ()) -> Ran:
         rows = ({"input": f"ticket {n}", "output": {"team": team}} for n, team in enumerate(teams))
         Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        with pytest.raises(SystemExit) as stopped:
-            main(["data", "migrate", "spec.yaml", "rows.jsonl", "changes.yaml", "-o", "new.jsonl", *options])
-        captured = capsys.readouterr()
-        return Ran(stopped.value.code, captured.out, captured.err)
+        return ran(capsys, "data", "migrate", "spec.yaml", "rows.jsonl", "changes.yaml", "-o", "new.jsonl", *options)
 
     return command
 

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from pydantic_core import to_json
 
-from commands import Ran
-from decider.cli import main
+from commands import Ran, ran
 from decider.data.exporters.targets import TARGETS
 from decider.prompt import cleaned
 from endpoint import Answer, completion, serve
@@ -30,12 +29,9 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
 
     def command(*arguments: object, code: int = 0) -> Ran:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main([str(one) for one in arguments])
-        said = capsys.readouterr()
-        assert stopped.value.code == code, said.err
-        return Ran(code, said.out, said.err)
+        found = ran(capsys, *arguments)
+        assert found.code == code, found.err
+        return found
 
     return command
 

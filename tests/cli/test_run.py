@@ -19,9 +19,8 @@ from typing import Any
 import pytest
 
 from batch_endpoint import Provider, serve_batches
-from commands import Ran
+from commands import Ran, ran
 from decider.batch.run import Run
-from decider.cli import main
 from endpoint import Answer, Endpoint, completion, error, serve
 
 GOOD = completion('{"team": "a"}')
@@ -53,12 +52,7 @@ class Desk:
         return self.typed(self.command(*options))
 
     def typed(self, arguments: list[str]) -> Ran:
-        self._capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main(arguments)
-        captured = self._capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return Ran(stopped.value.code, captured.out, captured.err)
+        return ran(self._capsys, *arguments)
 
     def written(self) -> list[Any]:
         return [json.loads(line) for line in self.out.read_text().splitlines()]

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from commands import Ran
-from decider.cli import main
+from commands import Ran, ran
 from decider.data.split import DEFAULT, Split
 
 SPEC = """
@@ -41,11 +40,7 @@ def write(path: Path, *, marked: bool) -> None:
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> Ran:
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stopped:
-        main([str(one) for one in arguments])
-    said = capsys.readouterr()
-    return Ran(stopped.value.code, said.out, said.err)
+    return ran(capsys, *arguments)
 
 
 @pytest.mark.parametrize("data", [["marked.jsonl"], ["rows.jsonl", "--split", "rows.split.json"]])

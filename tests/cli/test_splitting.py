@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import typer
 
-from commands import Ran
-from decider.cli import main, splitting
+from commands import Ran, ran
+from decider.cli import splitting
 
 Run = Callable[..., Ran]
 
@@ -29,12 +29,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     Path("spec.yaml").write_text(SPEC)
 
     def command(*arguments: Any) -> Ran:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main(["data", "split", *map(str, arguments)])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return Ran(stopped.value.code, captured.out, captured.err)
+        return ran(capsys, "data", "split", *arguments)
 
     return command
 
