@@ -70,6 +70,8 @@ class Rows:
         """Yield every row from the first; raises `DataError` where the file as a whole cannot be read."""
         with self._opened() as file:
             for found in read_rows(file, self.format, self.name):
+                if found.foreign:  # and others will be: nobody wants to pay for the rest
+                    raise DataError(str(found.problem), file=self.name, row=found.place)
                 yield self._layout.row(found)
 
     def close(self) -> None:

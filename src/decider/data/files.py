@@ -35,13 +35,15 @@ _LONGEST_CELL = 64 * 1024 * 1024
 class FileRow(NamedTuple):
     """One row: its number from 1, the line it stands on (in CSV and Parquet: its number), and what it holds.
 
-    Where it cannot be read, `problem` says why, and `value` is what stands there instead.
+    Where it cannot be read, `problem` says why, and `value` is what stands there instead; `foreign` says that it is no
+    UTF-8, which is seldom the matter of one row alone.
     """
 
     n: int
     place: int
     value: Any
     problem: str | None = None
+    foreign: bool = False
 
 
 def sound(row: FileRow, text: str | None = None) -> FileRow:
@@ -70,8 +72,8 @@ def format_of(path: Path, *, verb: str = "read") -> Format:
 def read_rows(file: BinaryIO, format: Format, name: str) -> Iterator[FileRow]:  # the word of the command line
     """Read rows as they are taken; raises `DataError` where the file as a whole is not what it should be.
 
-    That is text that is not UTF-8, quotes or line ends of CSV that cannot be told apart, columns that are missing or
-    there twice, and whatever is no Parquet file. A single bad row is one with a `problem`.
+    That is CSV that is not UTF-8, quotes or line ends of it that cannot be told apart, columns that are missing or
+    there twice, JSONL in UTF-16, and whatever is no Parquet file. A single bad row is one with a `problem`.
     """
     if format == "parquet":
         return _from_parquet(file, name)
@@ -159,9 +161,18 @@ def _from_jsonl(file: BinaryIO, name: str) -> Iterator[FileRow]:
         try:
             row = FileRow(n, line, from_json(raw.rstrip(), allow_inf_nan=False))
         except ValueError as error:
-            said = str(error).replace(" at line 1 column ", " at column ")  # its own line is the first to the parser
-            row = FileRow(n, line, _text(raw, line, name).strip(), f"is not JSON: {said}")
+            row = _not_json(raw, n, line, name, str(error))
         yield row
+
+
+def _not_json(raw: bytes, n: int, line: int, name: str, said: str) -> FileRow:
+    """A line that holds no JSON, with its text; bytes that are none stand in it as their numbers."""
+    try:
+        text = _text(raw, line, name)
+    except DataError as error:
+        return FileRow(n, line, raw.decode(errors="backslashreplace").strip(), error.message, foreign=True)
+    said = said.replace(" at line 1 column ", " at column ")  # its own line is the first to the parser
+    return FileRow(n, line, text.strip(), f"is not JSON: {said}")
 
 
 def _from_csv(file: BinaryIO, name: str) -> Iterator[FileRow]:

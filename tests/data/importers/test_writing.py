@@ -256,3 +256,15 @@ def test_a_table_without_its_columns_is_no_source(tmp_path: Path, out: Path) -> 
     with pytest.raises(DataError, match=r"a\.csv: has no column 'body', 'routing\.team'; it has subject, queue"):
         run(out, tmp_path / "a.csv", said=said)
     assert said == []
+
+
+def test_a_line_in_another_encoding_is_rejected_alone(tmp_path: Path, out: Path) -> None:
+    source = tmp_path / "a.jsonl"
+    first, last = json.dumps(row("a")).encode(), json.dumps(row("b")).encode()
+    source.write_bytes(first + b'\n{"input": {"body": "caf\xe9"}}\n' + last + b"\n")
+    said: list[str] = []
+    done = run(out, source, said=said)
+    assert (done.rows, done.reasons) == (2, {"unreadable": 1})
+    assert "a.jsonl:2: is not UTF-8 (byte 24 of the line is 0xe9): it is perhaps CP1252; convert it:" in said[0]
+    (kept,) = written(out.with_name("out.rejected.jsonl"))
+    assert kept["row"] == '{"input": {"body": "caf\\xe9"}}'
