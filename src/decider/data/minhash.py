@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 try:
     from datasketch import MinHash
 except ImportError as error:
-    raise ImportError("finding near-duplicates needs datasketch: pip install 'decider-sdk[data]'") from error
+    raise ImportError(
+        "finding near-duplicates needs datasketch: pip install 'decider-sdk[data]'; "
+        "or split without them (--no-near, near=False)"
+    ) from error
 
 _GRAM = 4
 """Characters of one shingle."""

@@ -34,7 +34,6 @@ def rows(*texts: str, reason: str = "", redact: dict[str, Any] | None = None) ->
 
 
 def test_each_kind_is_one_finding_that_shows_no_value() -> None:
-    pytest.importorskip("phonenumbers")
     found = list(personal(rows("nothing here", *TEXTS.values(), TEXTS["ip"])))
     assert [one.message for one in found] == [
         "2 addresses of e-mail in 1 row",
